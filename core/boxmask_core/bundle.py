@@ -1,0 +1,186 @@
+"""The model bundle: a folder with ``bundle.json`` and one ``.onnx`` file per network.
+
+``bundle.json`` says all that a server must know; normalisation lives inside the graphs, whose input is
+``uint8`` NHWC RGB, so a wrong mean or standard deviation cannot be configured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boxmask_core.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA = 1
+MANIFEST = "bundle.json"
+CFS_TASK = "constrained-foreground-segmentation"
+INPUT_LAYOUT = "uint8 NHWC RGB"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network of a bundle.
+
+    Attributes:
+        name: Its name in the bundle, for example ``cfs``.
+        task: What it does, for example ``constrained-foreground-segmentation``.
+        file: Its ONNX file.
+        digest: ``sha256:`` and the hex digest of the file.
+        input_size: Side of the square input, pixels.
+        output_stride: Input pixels per output pixel and axis.
+        opset: ONNX opset of the graph.
+        weights: Precision that the weights are stored in, ``float32`` or ``float16``.
+        source_checkpoint: ``sha256:`` digest of the checkpoint that it was exported from.
+        parity_error: Largest absolute difference to PyTorch that the export measured.
+        license: SPDX licence of the weights.
+        training_data: What it was trained on.
+    """
+
+    name: str
+    task: str
+    file: Path
+    digest: str
+    input_size: int
+    output_stride: int
+    opset: int
+    weights: str
+    source_checkpoint: str
+    parity_error: float
+    license: str
+    training_data: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the network's entry in ``bundle.json``."""
+        return {
+            "task": self.task,
+            "file": self.file.name,
+            "sha256": self.digest.removeprefix("sha256:"),
+            "input": {"layout": INPUT_LAYOUT, "size_buckets": [[self.input_size, self.input_size]]},
+            "output_stride": self.output_stride,
+            "opset": self.opset,
+            "weights": self.weights,
+            "source_checkpoint": self.source_checkpoint,
+            "parity_error": self.parity_error,
+            "license": self.license,
+            "training_data": self.training_data,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle whose files were found and whose digests were checked.
+
+    Attributes:
+        root: Its folder.
+        class_names: The networks' classes; the first has index 1 in label maps.
+        palette: RGB of background and of each class, 0 to 255.
+        networks: Its networks by name.
+    """
+
+    root: Path
+    class_names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    networks: Mapping[str, Network]
+
+    @staticmethod
+    def load(root: Path) -> Bundle:
+        """Reads and checks a bundle.
+
+        Args:
+            root: The bundle's folder.
+
+        Raises:
+            BundleError: The folder, the manifest or a network is missing, damaged or of another schema.
+        """
+        manifest = root / MANIFEST
+        if not manifest.is_file():
+            raise BundleError(root, f"there is no {MANIFEST}; make one with: boxmask export CHECKPOINT {root}")
+        try:
+            fields = json.loads(manifest.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise BundleError(root, f"{MANIFEST} is not valid JSON ({error}); export it again") from error
+        if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
+            found = fields.get("schema") if isinstance(fields, dict) else type(fields).__name__
+            raise BundleError(root, f"expected schema {SCHEMA}, but got {found!r}; export it again")
+        try:
+            class_names = tuple(str(name) for name in fields["class_names"])
+            palette = tuple((int(r), int(g), int(b)) for r, g, b in fields["palette"])
+            networks = {name: _network(root, name, entry) for name, entry in fields["networks"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(root, f"{MANIFEST} lacks or breaks the field {error}; export it again") from error
+        return Bundle(root, class_names, palette, networks)
+
+    def network(self, name: str) -> Network:
+        """Returns one network.
+
+        Raises:
+            BundleError: The bundle does not hold it.
+        """
+        if name not in self.networks:
+            held = ", ".join(sorted(self.networks)) or "none"
+            raise BundleError(self.root, f"it holds no network {name!r} (networks: {held})")
+        return self.networks[name]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the content of ``bundle.json``."""
+        return {
+            "schema": SCHEMA,
+            "class_names": list(self.class_names),
+            "palette": [list(colour) for colour in self.palette],
+            "networks": {name: network.to_json() for name, network in self.networks.items()},
+        }
+
+
+def starter_path() -> Path:
+    """Returns the folder of the bundle that boxmask ships, in a wheel or in a checkout.
+
+    Raises:
+        BundleError: This installation carries none.
+    """
+    package = Path(__file__).resolve().parent
+    candidates = (package / "starter", package.parents[1] / "models" / "starter")
+    for folder in candidates:
+        if (folder / MANIFEST).is_file():
+            return folder
+    raise BundleError("starter", "this installation does not carry it; pass --bundle DIR")
+
+
+def file_digest(path: Path) -> str:
+    """Returns ``sha256:`` and the hex digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+
+
+def _network(root: Path, name: str, entry: Mapping[str, Any]) -> Network:
+    layout = entry["input"]["layout"]
+    if layout != INPUT_LAYOUT:
+        raise BundleError(root, f"network {name!r}: expected input {INPUT_LAYOUT!r}, but got {layout!r}")
+    buckets = entry["input"]["size_buckets"]
+    if len(buckets) != 1 or buckets[0][0] != buckets[0][1]:
+        raise BundleError(root, f"network {name!r}: expected one square size bucket, but got {buckets}")
+    file = root / Path(entry["file"]).name
+    if not file.is_file():
+        raise BundleError(root, f"the file {file.name} of network {name!r} is missing; export it again")
+    expected = f"sha256:{entry['sha256']}"
+    if (found := file_digest(file)) != expected:
+        raise BundleError(root, f"{file.name} is damaged: expected {expected}, but got {found}; copy it again")
+    return Network(
+        name=name,
+        task=str(entry["task"]),
+        file=file,
+        digest=expected,
+        input_size=int(buckets[0][0]),
+        output_stride=int(entry["output_stride"]),
+        opset=int(entry["opset"]),
+        weights=str(entry["weights"]),
+        source_checkpoint=str(entry["source_checkpoint"]),
+        parity_error=float(entry["parity_error"]),
+        license=str(entry["license"]),
+        training_data=str(entry["training_data"]),
+    )

@@ -1,0 +1,74 @@
+"""How far a mask can be trusted, judged without ground truth.
+
+The score is a product of signals that are each 1 for a mask beyond doubt:
+
+- tightness: IoU of the mask's own bounding box with the given box. A box is drawn tight around its
+  object, so a mask that does not reach the box's four sides lost a part.
+- agreement: IoU of the network's own mask with the refined mask, where there are two.
+- certainty: mean of ``|2p - 1|`` over the box, where there is a probability p.
+
+A filled box that stands in for a mask scores 0. How well the score ranks masks is measured in the model
+card of the starter bundle.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from boxmask_core.grabcut import Fallback
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from boxmask_core.boxes import Window
+    from boxmask_core.grabcut import Proposal
+
+STAND_INS = frozenset({Fallback.TINY_BOX, Fallback.CONSTANT_COLOUR, Fallback.EMPTY_FOREGROUND, Fallback.SMALL_MASK})
+
+
+def score(
+    proposal: Proposal,
+    *,
+    cfs: Proposal | None = None,
+    probability: NDArray[np.float32] | None = None,
+    window: Window | None = None,
+) -> float:
+    """Scores one mask.
+
+    Args:
+        proposal: The mask that is answered.
+        cfs: The network's own mask on the same window, before refinement.
+        probability: float32 foreground probability, 0 to 1, ``(window.height, window.width)``.
+        window: The probability's place in the image; it holds the proposal's window.
+
+    Returns:
+        The score, 0 to 1.
+    """
+    if cfs is None and proposal.fallback in STAND_INS:
+        return 0.0
+    value = tightness(proposal.mask)
+    if cfs is not None:
+        value *= _iou(cfs.mask, proposal.mask)
+    if probability is not None and window is not None:
+        inside = probability[proposal.window.relative_to(window).slices()]
+        value *= float(np.abs(2 * inside - 1).mean())
+    return value
+
+
+def tightness(mask: NDArray[np.bool_]) -> float:
+    """Returns the IoU of the mask's bounding box with the whole of the window, 0 to 1.
+
+    Args:
+        mask: bool, ``(H, W)``.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        return 0.0
+    return float((rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1) / mask.size)
+
+
+def _iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    union = np.count_nonzero(first | second)
+    return float(np.count_nonzero(first & second) / union) if union else 1.0

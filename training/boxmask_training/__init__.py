@@ -1,0 +1,1 @@
+"""Training of boxmask's networks in PyTorch."""

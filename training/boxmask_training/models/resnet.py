@@ -1,0 +1,65 @@
+"""ResNet-50 as a feature extractor, from torchvision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+from torchvision.models import ResNet50_Weights, resnet50
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class ResNet50(nn.Module):
+    """The feature extractor: five levels at strides 2, 4, 8, 16, 32 (He et al. 2016).
+
+    Attributes:
+        channels: Channels of the five levels.
+        stem_channels: Channels after the stem, stride 2.
+        mean: RGB mean, 0 to 255, that its weights were trained with.
+        std: RGB standard deviation likewise.
+    """
+
+    channels = (64, 256, 512, 1024, 2048)
+    stem_channels = 64
+    mean = (123.675, 116.28, 103.53)
+    std = (58.395, 57.12, 57.375)
+
+    def __init__(self) -> None:
+        super().__init__()
+        net = resnet50()
+        self.stem = nn.Sequential(net.conv1, net.bn1, net.relu)
+        self.maxpool = net.maxpool
+        self.levels = nn.ModuleList([net.layer1, net.layer2, net.layer3, net.layer4])
+
+    def forward(self, stem: Tensor) -> list[Tensor]:
+        """Returns the five levels, finest first, from the stem's ``(B, 64, H/2, W/2)``."""
+        features = [stem]
+        x = self.maxpool(stem)
+        for level in self.levels:
+            x = level(x)
+            features.append(x)
+        return features
+
+    def load_imagenet(self, state: Mapping[str, Tensor]) -> None:
+        """Loads ImageNet weights in torchvision's naming; the classifier is left out.
+
+        Args:
+            state: torchvision's state dict of a ResNet-50.
+
+        Raises:
+            RuntimeError: A weight is missing or of another shape.
+        """
+        places = {"conv1": "stem.0", "bn1": "stem.1"} | {f"layer{i + 1}": f"levels.{i}" for i in range(4)}
+        renamed = {}
+        for name, value in state.items():
+            head, _, leaf = name.partition(".")
+            if head in places:
+                renamed[f"{places[head]}.{leaf}"] = value
+        self.load_state_dict(renamed)
+
+
+def torchvision_weights() -> Mapping[str, Tensor]:
+    """Returns torchvision's ImageNet weights by name; downloads them on first use."""
+    return ResNet50_Weights.IMAGENET1K_V1.get_state_dict(progress=True)
