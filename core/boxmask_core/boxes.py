@@ -33,7 +33,9 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.x1 <= self.x0 or self.y1 <= self.y0:
-            raise InvalidBoxError((self.x0, self.y0, self.x1, self.y1), "a window must hold at least one pixel")
+            raise InvalidBoxError(
+                (self.x0, self.y0, self.x1, self.y1), "a window must hold at least one pixel"
+            )
 
     @property
     def width(self) -> int:
@@ -122,13 +124,12 @@ class Box:
         return Box(x0, y0, x1, y1)
 
     def window(self) -> Window:
-        """Returns the pixels of the box: edges rounded half up, at least one pixel a side."""
-        x0, y0 = _round(self.x0), _round(self.y0)
-        if self.width < 1:
-            x0 = math.floor(self.x0)
-        if self.height < 1:
-            y0 = math.floor(self.y0)
-        return Window(x0, y0, max(_round(self.x1), x0 + 1), max(_round(self.y1), y0 + 1))
+        """Returns the pixels of the box: edges rounded half up, at least one pixel a side.
+
+        The window of the expanded box always contains the window of the box.
+        """
+        (x0, x1), (y0, y1) = _pixels(self.x0, self.x1), _pixels(self.y0, self.y1)
+        return Window(x0, y0, x1, y1)
 
     def expanded(self, factor: float = EXPANSION) -> Box:
         """Returns the box grown by ``factor`` in width and height about its centre.
@@ -140,5 +141,9 @@ class Box:
         return Box(self.x0 - dx, self.y0 - dy, self.x1 + dx, self.y1 + dy)
 
 
-def _round(value: float) -> int:
-    return math.floor(value + 0.5)
+def _pixels(low: float, high: float) -> tuple[int, int]:
+    start, stop = math.floor(low + 0.5), math.floor(high + 0.5)
+    if stop > start:
+        return start, stop
+    centre = math.floor((low + high) / 2)  # expansion leaves the centre where it is
+    return centre, centre + 1

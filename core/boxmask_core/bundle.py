@@ -100,7 +100,9 @@ class Bundle:
         """
         manifest = root / MANIFEST
         if not manifest.is_file():
-            raise BundleError(root, f"there is no {MANIFEST}; make one with: boxmask export CHECKPOINT {root}")
+            raise BundleError(
+                root, f"there is no {MANIFEST}; make one with: boxmask export CHECKPOINT {root}"
+            )
         try:
             fields = json.loads(manifest.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -113,7 +115,9 @@ class Bundle:
             palette = tuple((int(r), int(g), int(b)) for r, g, b in fields["palette"])
             networks = {name: _network(root, name, entry) for name, entry in fields["networks"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BundleError(root, f"{MANIFEST} lacks or breaks the field {error}; export it again") from error
+            raise BundleError(
+                root, f"{MANIFEST} lacks or breaks the field {error}; export it again"
+            ) from error
         return Bundle(root, class_names, palette, networks)
 
     def network(self, name: str) -> Network:
@@ -169,7 +173,9 @@ def _network(root: Path, name: str, entry: Mapping[str, Any]) -> Network:
         raise BundleError(root, f"the file {file.name} of network {name!r} is missing; export it again")
     expected = f"sha256:{entry['sha256']}"
     if (found := file_digest(file)) != expected:
-        raise BundleError(root, f"{file.name} is damaged: expected {expected}, but got {found}; copy it again")
+        raise BundleError(
+            root, f"{file.name} is damaged: expected {expected}, but got {found}; copy it again"
+        )
     return Network(
         name=name,
         task=str(entry["task"]),

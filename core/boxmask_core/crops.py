@@ -37,10 +37,14 @@ def network_crop(image: NDArray[np.uint8], box: Box, size: int, window: Window |
 
     Args:
         image: uint8 RGB, ``(H, W, 3)``.
-        box: The object's box.
+        box: The object's box. What lies outside the image is cut off before the box is expanded.
         size: Side of the square input, pixels.
         window: What to cut out, if not the expanded box (training augments it).
+
+    Raises:
+        InvalidBoxError: The box or the window lies outside the image.
     """
+    box = box.clipped(image.shape[1], image.shape[0])
     if window is None:
         window = box.expanded().window()
     pixels = resized(padded_crop(image, window), (size, size))

@@ -8,9 +8,16 @@
     |   |-- InvalidImageError      the bytes are no image, or a broken one
     |   |-- ImageTooLargeError     more bytes or pixels than the limit
     |   |-- TooManyBoxesError      more boxes than the limit
+    |   |-- InvalidMaskError       an encoded mask or label map does not decode, or does not fit its size
+    |   |-- InvalidRequestError    a request breaks a rule of the service
+    |   |-- ModelNotFoundError     the server holds no network of that name
     |   `-- DatasetError           a dataset or one of its files breaks its format
     |-- BundleError                a model bundle is missing, damaged or does not fit
     |-- DeviceError                the device asked for is not to be had
+    |-- ListenError                the server cannot listen at the address
+    |-- QueueFullError             the server has as much to do as it may hold
+    |-- DrainingError              the server finishes what it has and takes nothing new
+    |-- DeadlineError              the caller's deadline passed before the answer was ready
     |-- MissingExtraError          a command needs an optional part of the distribution
     `-- TrainingError              a training run cannot start or go on
 
@@ -34,11 +41,29 @@ class InvalidBoxError(InvalidInputError):
     Args:
         corners: The box as given: x0, y0, x1, y1 in pixels.
         rule: The rule that it breaks.
+        index: 0-based place of the box among the image's boxes, or None where there is only one.
+        instance_id: The id of its instance, if it has one.
     """
 
-    def __init__(self, corners: tuple[float, float, float, float], rule: str) -> None:
+    def __init__(
+        self,
+        corners: tuple[float, float, float, float],
+        rule: str,
+        *,
+        index: int | None = None,
+        instance_id: str = "",
+    ) -> None:
         x0, y0, x1, y1 = corners
-        super().__init__(f"invalid box: {rule}, but got x0={x0:g} y0={y0:g} x1={x1:g} y1={y1:g}")
+        which = "" if index is None else f" {index}" + (f" (id {instance_id!r})" if instance_id else "")
+        super().__init__(f"invalid box{which}: {rule}, but got x0={x0:g} y0={y0:g} x1={x1:g} y1={y1:g}")
+        self.corners = corners
+        self.rule = rule
+        self.index = index
+        self.instance_id = instance_id
+
+    def of(self, index: int, instance_id: str) -> InvalidBoxError:
+        """Returns the same error, naming which of the image's boxes it is."""
+        return InvalidBoxError(self.corners, self.rule, index=index, instance_id=instance_id)
 
 
 class InvalidImageError(InvalidInputError):
@@ -64,7 +89,8 @@ class ImageTooLargeError(InvalidInputError):
 
     def __init__(self, what: str, value: int, limit: int) -> None:
         super().__init__(
-            f"the image has {value} {what}, the limit is {limit}; resize it, or raise the limit (--max-{what})"
+            f"the image has {value} {what}, the limit is {limit}; "
+            f"resize it, or raise the limit (--max-{what})"
         )
 
 
@@ -80,6 +106,43 @@ class TooManyBoxesError(InvalidInputError):
         super().__init__(f"the image has {value} boxes, the limit is {limit}; split it, or raise --max-boxes")
 
 
+class InvalidRequestError(InvalidInputError):
+    """A request breaks a rule of the service.
+
+    Args:
+        field: The field of the request, as in the .proto file.
+        problem: The rule that it breaks, the value, and what to do.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+
+
+class ModelNotFoundError(InvalidInputError):
+    """The server holds no network of that name.
+
+    Args:
+        name: The name asked for.
+        held: The names that it holds.
+    """
+
+    def __init__(self, name: str, held: tuple[str, ...]) -> None:
+        super().__init__(f"there is no network {name!r}, only: {', '.join(held) or 'none'}")
+
+
+class InvalidMaskError(InvalidInputError):
+    """An encoded mask or label map does not decode, or does not fit its size.
+
+    Args:
+        what: Which mask (a path, or "mask").
+        problem: The rule that it breaks, with the value.
+    """
+
+    def __init__(self, what: str, problem: str) -> None:
+        super().__init__(f"{what} is not valid: {problem}")
+
+
 class DatasetError(InvalidInputError):
     """A dataset, or one of its files, breaks the rules of its format.
 
@@ -90,6 +153,8 @@ class DatasetError(InvalidInputError):
 
     def __init__(self, where: object, problem: str) -> None:
         super().__init__(f"{where}: {problem}")
+        self.where = where
+        self.problem = problem
 
 
 class BundleError(BoxmaskError):
@@ -114,6 +179,45 @@ class DeviceError(BoxmaskError):
 
     def __init__(self, device: str, reason: str) -> None:
         super().__init__(f"device {device!r} is not available: {reason}")
+
+
+class ListenError(BoxmaskError):
+    """The server cannot listen at the address.
+
+    Args:
+        address: The address, as given.
+        reason: Why not, and what to do.
+    """
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"cannot listen at {address}: {reason}")
+
+
+class QueueFullError(BoxmaskError):
+    """The server has as much to do as it may hold.
+
+    Args:
+        capacity: How many requests it holds at most.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(
+            f"{capacity} requests are waiting, which is the limit (--queue); try again in a moment"
+        )
+
+
+class DrainingError(BoxmaskError):
+    """The server finishes what it has and takes nothing new."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down and takes no new requests; send it to another one")
+
+
+class DeadlineError(BoxmaskError):
+    """The caller's deadline passed before the answer was ready."""
+
+    def __init__(self) -> None:
+        super().__init__("the deadline of the request passed before the answer was ready; allow it more time")
 
 
 class MissingExtraError(BoxmaskError):

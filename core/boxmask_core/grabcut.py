@@ -46,6 +46,7 @@ TINY_SIDE = 3
 TINY_AREA = 9
 COARSE_ITERATIONS = 5
 REFINE_ITERATIONS = 1
+_NO_RECTANGLE = (0, 0, 0, 0)
 
 
 class Fallback(enum.StrEnum):
@@ -67,7 +68,8 @@ class Proposal:
 
     Attributes:
         window: Where the mask lies in the image: the box's pixels inside the image.
-        mask: bool, ``(window.height, window.width)``, True for foreground. Outside the window all is background.
+        mask: bool, ``(window.height, window.width)``, True for foreground. Outside the window all is
+            background.
         fallback: The rung of the ladder that gave it.
     """
 
@@ -115,7 +117,7 @@ def coarse_proposal(
     window = filled.window
     if min(window.width, window.height) < TINY_SIDE or window.area < TINY_AREA:
         return filled_box((width, height), box, Fallback.TINY_BOX)
-    crop_window = box.expanded().window().clipped(width, height)
+    crop_window = box.clipped(width, height).expanded().window().clipped(width, height)
     fallback = Fallback.NONE
     inner = window
     if crop_window == window:
@@ -226,7 +228,7 @@ def _grabcut(
     models = np.zeros((1, 65)), np.zeros((1, 65))
     bgr = np.ascontiguousarray(crop[:, :, ::-1])
     try:
-        labels, _, _ = cv2.grabCut(bgr, trimap, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
+        labels, _, _ = cv2.grabCut(bgr, trimap, _NO_RECTANGLE, *models, iterations, cv2.GC_INIT_WITH_MASK)
     except cv2.error:  # a colour model lost its last sample between two iterations: no foreground is left
         return np.zeros(trimap.shape, dtype=np.bool_)
     return np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))

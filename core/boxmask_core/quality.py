@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from boxmask_core.boxes import Window
     from boxmask_core.grabcut import Proposal
 
-STAND_INS = frozenset({Fallback.TINY_BOX, Fallback.CONSTANT_COLOUR, Fallback.EMPTY_FOREGROUND, Fallback.SMALL_MASK})
+STAND_INS = frozenset(
+    {Fallback.TINY_BOX, Fallback.CONSTANT_COLOUR, Fallback.EMPTY_FOREGROUND, Fallback.SMALL_MASK}
+)
 
 
 def score(

@@ -1,0 +1,106 @@
+"""The console script ``boxmask``: a table from sub-command to function, imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from boxmask_core.errors import BoxmaskError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FAILURE, USAGE, INTERRUPTED = 1, 2, 130
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a sub-command lives.
+
+    Attributes:
+        target: ``module:function``; the function takes the arguments and returns the exit status.
+        extra: The extra of the distribution that brings what it imports.
+        help: What it does, in one line.
+    """
+
+    target: str
+    extra: str
+    help: str
+
+
+COMMANDS: Mapping[str, Command] = {
+    "convert": Command("boxmask_convert.command:main", "local", "turn a box dataset into a mask dataset"),
+    "evaluate": Command("boxmask_core.evaluate:main", "local", "compare label maps with the truth: mIoU"),
+    "train cfs": Command(
+        "boxmask_training.cfs_command:main", "train", "train the network that makes the masks"
+    ),
+    "export": Command("boxmask_export.command:main", "export", "turn a checkpoint into an ONNX bundle"),
+    "serve": Command("boxmask_server.serve:main", "server", "serve a bundle over gRPC"),
+}
+"""Sub-command, one word or two, to where it lives."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the sub-command that the arguments name.
+
+    Args:
+        argv: Arguments after ``boxmask``; those of the process if None.
+
+    Returns:
+        The exit status: the sub-command's own, 1 for an error that it names, 2 for a wrong command line or a
+        missing extra, 130 when interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["--version"]:
+        sys.stdout.write(f"boxmask {version('boxmask')}\n")
+        return 0
+    name = next((name for name in COMMANDS if arguments[: len(name.split())] == name.split()), None)
+    if name is None:
+        return _explain(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        return _run(name, arguments[len(name.split()) :])
+    except MissingExtraError as error:
+        return _fail(error, USAGE)
+    except BoxmaskError as error:
+        return _fail(error, FAILURE)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    command = COMMANDS[name]
+    module, function = command.target.split(":")
+    try:
+        status: int = getattr(importlib.import_module(module), function)(arguments)
+    except ModuleNotFoundError as error:
+        missing = error.name or str(error)
+        if missing.startswith("boxmask") and "." in missing:
+            raise  # a part of our own package is gone: that is a defect, and no extra would mend it
+        raise MissingExtraError(f"boxmask {name}", missing, command.extra) from error
+    return status
+
+
+def _explain(arguments: Sequence[str]) -> int:
+    """Writes the help: asked for, of a group of commands, or because there is no such command."""
+    words = [word for word in arguments if word not in {"-h", "--help"}]
+    group = [name for name in COMMANDS if words and name.split()[0] == words[0]]
+    asked_for = len(words) < len(arguments) and (group or not words)
+    out = sys.stdout if asked_for else sys.stderr
+    if words and not group:
+        out.write(f"boxmask: there is no command {words[0]!r}\n")
+    names = group or list(COMMANDS)
+    lines = [f"  {name:<10} {COMMANDS[name].help}\n" for name in names]
+    out.write("usage: boxmask COMMAND ...\n\n" + "".join(lines))
+    out.write("\nboxmask COMMAND --help describes a command; boxmask --version prints the version.\n")
+    return 0 if asked_for else USAGE
+
+
+def _fail(error: BoxmaskError, status: int) -> int:
+    message = " ".join(str(error).split())
+    sys.stderr.write(f"boxmask: {message}\n")
+    return status

@@ -1,0 +1,85 @@
+"""Mean intersection over union, by one confusion matrix over the whole dataset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from boxmask_core.errors import InvalidMaskError
+from boxmask_core.palette import VOID
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+class ConfusionMatrix:
+    """Counts, for every pair of true and predicted class, the pixels that have it.
+
+    Void pixels of the truth (255) are not counted. Void in a prediction is no class, so it is wrong wherever
+    the truth is not void: nothing can be gained by leaving pixels out.
+
+    Args:
+        num_classes: Number of classes, background included; at most 255.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self._num_classes = num_classes
+        # Rows are true classes; the last column holds predictions of no class.
+        self._counts = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """int64 ``(classes, classes + 1)``: true class by predicted class, the last column void."""
+        return self._counts.copy()
+
+    def update(
+        self, prediction: NDArray[np.uint8], truth: NDArray[np.uint8], *, what: str = "label map"
+    ) -> None:
+        """Counts one image.
+
+        Args:
+            prediction: uint8 class indices, ``(H, W)``.
+            truth: uint8 class indices, ``(H, W)``, 255 void.
+            what: Name of the image in error messages.
+
+        Raises:
+            InvalidMaskError: The sizes differ, or an index is neither a class nor void.
+        """
+        if prediction.shape != truth.shape:
+            sizes = f"prediction and truth must have one size, but got {prediction.shape} and {truth.shape}"
+            raise InvalidMaskError(what, sizes)
+        counted = truth != VOID
+        rows, columns = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
+        self._check(rows, f"the truth of {what}")
+        self._check(columns[columns != VOID], f"the prediction of {what}")
+        columns[columns == VOID] = self._num_classes
+        pairs = np.bincount(rows * (self._num_classes + 1) + columns, minlength=self._counts.size)
+        self._counts += pairs.reshape(self._counts.shape)
+
+    def iou(self) -> NDArray[np.float64]:
+        """Returns the intersection over union per class, NaN where neither truth nor prediction has it."""
+        hits = np.diagonal(self._counts).astype(np.float64)
+        union = self._counts.sum(axis=1) + self._counts[:, :-1].sum(axis=0) - hits
+        return np.asarray(np.divide(hits, union, out=np.full_like(hits, np.nan), where=union > 0))
+
+    def present(self) -> NDArray[np.bool_]:
+        """Says of every class whether the truth has it."""
+        return np.asarray(self._counts.sum(axis=1) > 0)
+
+    def mean_iou(self, classes: Sequence[int] | None = None) -> float:
+        """Returns the mean of `iou` over classes that the truth has, NaN where it has none.
+
+        Args:
+            classes: The classes to look at, or None for all.
+        """
+        chosen = np.arange(self._num_classes) if classes is None else np.asarray(classes, dtype=np.intp)
+        chosen = chosen[self.present()[chosen]]
+        return float(self.iou()[chosen].mean()) if chosen.size else float("nan")
+
+    def _check(self, indices: NDArray[np.int64], what: str) -> None:
+        if indices.size and (largest := int(indices.max())) >= self._num_classes:
+            rule = f"class indices must be below {self._num_classes}, or {VOID} for void, but got {largest}"
+            raise InvalidMaskError(what, rule)

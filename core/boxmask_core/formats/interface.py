@@ -1,0 +1,85 @@
+"""What every reader and every writer of a dataset format offers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from boxmask_core.instances import ImageRecord, MaskedImage
+
+
+@dataclass(frozen=True, slots=True)
+class RecordError:
+    """One image of a dataset whose annotation cannot be read; the others can.
+
+    Attributes:
+        key: The image's key, as in `ImageRecord`, as far as it is known.
+        path: The file that is at fault.
+        problem: The rule it breaks, with the value.
+    """
+
+    key: str
+    path: Path
+    problem: str
+
+
+class DetectionDataset(Protocol):
+    """Images with boxes, read one at a time in an order that is the same on every run."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Every class of the dataset, in the format's order."""
+
+    @property
+    def image_root(self) -> Path:
+        """The folder that keys and file names are relative to."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader decided or left out, in sentences for the user."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def __iter__(self) -> Iterator[ImageRecord | RecordError]:
+        """Yields every image, or what is wrong with its annotation."""
+
+
+class MaskWriter(Protocol):
+    """Writes masks, one image at a time; every file that it writes is whole or absent.
+
+    As a context manager it closes on success, and on an exception drops what is unfinished: the file that
+    makes the folder a dataset is then not written.
+    """
+
+    @property
+    def losses(self) -> Counter[str]:
+        """What the format could not hold: a sentence, and how often."""
+
+    def write(self, image: MaskedImage) -> None:
+        """Writes one image's masks.
+
+        Raises:
+            DatasetError: A class is not among the dataset's class names.
+            OSError: The file system refuses.
+        """
+
+    def close(self) -> None:
+        """Writes what completes the dataset."""
+
+    def __enter__(self) -> MaskWriter:
+        """Returns the writer."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Closes, or drops what is unfinished."""

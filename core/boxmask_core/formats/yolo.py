@@ -1,0 +1,182 @@
+"""YOLO: boxes from ``labels/KEY.txt`` beside ``images/KEY.jpg``, described by ``data.yaml``.
+
+A line is ``class cx cy width height [confidence]``, normalised by the upright image's size, or
+``class x1 y1 x2 y2 ...``, a polygon, whose bounds are taken. An empty label file says that there is nothing
+in the image; a missing one says nothing, so such images are left out and counted.
+"""
+
+from __future__ import annotations
+
+from os.path import commonpath, normpath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from boxmask_core.boxes import Box
+from boxmask_core.errors import DatasetError, InvalidBoxError, InvalidImageError
+from boxmask_core.formats.interface import RecordError
+from boxmask_core.formats.keys import key_of
+from boxmask_core.images import IMAGE_SUFFIXES, ImageHeader, read_header
+from boxmask_core.instances import BoxIssue, ImageRecord, Instance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+CONFIG = "data.yaml"
+_SPLITS = ("train", "val", "test")
+_ABSENT = {"", "~", "null"}
+
+
+class YoloDataset:
+    """The boxes of a YOLO dataset.
+
+    Args:
+        path: ``data.yaml``, or the folder with it.
+        split: "train", "val", "test" or another key of ``data.yaml``; None reads those three.
+
+    Raises:
+        DatasetError: There is no such file or split, or it breaks the format.
+    """
+
+    def __init__(self, path: Path, *, split: str | None = None) -> None:
+        file = path / CONFIG if path.is_dir() else path
+        config = _load(file)
+        self._names = _names(config, file)
+        self.class_names = tuple(name for _, name in sorted(self._names.items()))
+        images = [image for source in _sources(config, file, split) for image in _images(source)]
+        listed = dict.fromkeys(images)
+        self._images = tuple(image for image in listed if _label_path(image).is_file())
+        unlabelled = len(listed) - len(self._images)
+        self.notes = (f"{unlabelled} images have no label file and are left out",) if unlabelled else ()
+        self.image_root = Path(commonpath([image.parent for image in listed] or [file.parent]))
+
+    @staticmethod
+    def recognises(path: Path) -> bool:
+        """Says whether ``path`` is a YAML file or a folder with ``data.yaml``."""
+        return path.suffix.lower() in {".yaml", ".yml"} or (path / CONFIG).is_file()
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __iter__(self) -> Iterator[ImageRecord | RecordError]:
+        keys: set[str] = set()
+        for image in self._images:
+            key = key_of(image.relative_to(self.image_root).as_posix(), image)
+            if key in keys:
+                yield RecordError(key, image, f"two images share the key {key!r}")
+                continue
+            keys.add(key)
+            yield self._record(key, image)
+
+    def _record(self, key: str, image: Path) -> ImageRecord | RecordError:
+        label = _label_path(image)
+        try:
+            header = read_header(image.read_bytes(), what=str(image))
+        except FileNotFoundError:
+            return RecordError(key, image, "the image file is missing, and boxes are relative to its size")
+        except (OSError, InvalidImageError) as error:
+            return RecordError(key, image, str(error))
+        try:
+            lines = [line for line in label.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            return RecordError(key, label, f"the label file cannot be read: {error}")
+        read = [_instance(line, str(index), header, self._names) for index, line in enumerate(lines)]
+        instances = tuple(entry for entry in read if isinstance(entry, Instance))
+        issues = tuple(entry for entry in read if isinstance(entry, BoxIssue))
+        return ImageRecord(key, image, instances, issues)
+
+
+def _load(file: Path) -> Mapping[str, Any]:
+    try:
+        # BaseLoader keeps every scalar a string: a class called "no" stays "no".
+        config = yaml.load(file.read_bytes(), Loader=yaml.BaseLoader)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DatasetError(file, f"cannot be read as YAML: {error}") from error
+    if not isinstance(config, dict):
+        raise DatasetError(file, "must hold the keys names and train, val or test")
+    return config
+
+
+def _names(config: Mapping[str, Any], file: Path) -> Mapping[int, str]:
+    names = config.get("names")
+    try:
+        if isinstance(names, list):
+            return {index: str(name) for index, name in enumerate(names)}
+        if isinstance(names, dict):
+            return {int(index): str(name) for index, name in names.items()}
+    except ValueError as error:
+        raise DatasetError(file, f"the keys of names must be class indices: {error}") from error
+    raise DatasetError(file, "names must be a list of class names, or a map from class index to name")
+
+
+def _sources(config: Mapping[str, Any], file: Path, split: str | None) -> list[Path]:
+    """Returns the image folders and image lists of a split; of all splits, those that exist."""
+    if split is None:
+        splits = [name for name in _SPLITS if _entries(config, name)]
+    elif _entries(config, split):
+        splits = [split]
+    else:
+        raise DatasetError(file, f"there is no split {split!r}; expected one of {sorted(config)}")
+    entries = [entry for name in splits for entry in _entries(config, name)]
+    found = {entry: _resolved(entry, config, file) for entry in entries}
+    missing = [entry for entry, path in found.items() if path is None]
+    paths = [path for path in found.values() if path is not None]
+    if not paths or (missing and split is not None):
+        raise DatasetError(file, f"none of its image folders exists: {missing or 'it names none'}")
+    return paths
+
+
+def _entries(config: Mapping[str, Any], split: str) -> list[str]:
+    value = config.get(split)
+    entries = value if isinstance(value, list) else [value]
+    return [entry for entry in entries if isinstance(entry, str) and entry not in _ABSENT]
+
+
+def _resolved(entry: str, config: Mapping[str, Any], file: Path) -> Path | None:
+    """Looks below ``path``, then beside the file, then there without ``../`` in front (Roboflow)."""
+    root = file.parent / str(config.get("path", "."))
+    candidates = [root / entry, file.parent / entry, file.parent / entry.removeprefix("../")]
+    return next((Path(normpath(path)) for path in candidates if path.exists()), None)
+
+
+def _images(source: Path) -> list[Path]:
+    if source.is_dir():
+        return sorted(path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    lines = source.read_text(encoding="utf-8").splitlines()
+    return [Path(normpath(source.parent / line.strip())) for line in lines if line.strip()]
+
+
+def _label_path(image: Path) -> Path:
+    """Returns the label beside the image, its last folder ``images`` exchanged for ``labels``."""
+    parts = list(image.with_suffix(".txt").parts)
+    places = [index for index, part in enumerate(parts[:-1]) if part == "images"]
+    if places:
+        parts[places[-1]] = "labels"
+    return Path(*parts)
+
+
+def _instance(line: str, index: str, header: ImageHeader, names: Mapping[int, str]) -> Instance | BoxIssue:
+    try:
+        category, *values = map(float, line.split())
+        name = names.get(int(category)) if category.is_integer() else None
+    except (ValueError, OverflowError):
+        return BoxIssue(index, "", f"expected numbers, but got {line!r}")
+    if name is None:
+        return BoxIssue(index, "", f"class {category:g} is not among the names")
+    if len(values) in {4, 5}:
+        cx, cy, width, height = values[:4]
+        corners = (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
+    elif len(values) >= 6 and len(values) % 2 == 0:
+        xs, ys = values[::2], values[1::2]
+        corners = (min(xs), min(ys), max(xs), max(ys))
+    else:
+        return BoxIssue(
+            index, name, f"expected 4 numbers of a box or 3 points of a polygon, but got {line!r}"
+        )
+    x0, y0, x1, y1 = corners
+    try:
+        box = Box(x0 * header.width, y0 * header.height, x1 * header.width, y1 * header.height)
+    except InvalidBoxError as error:
+        return BoxIssue(index, name, str(error))
+    return Instance(box, name, id=index)
