@@ -1,0 +1,1 @@
+"""The wire contract of boxmask; one package per version."""

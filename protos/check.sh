@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Fails if the .proto file breaks buf's rules, or if the committed stubs are not what it generates. Needs no network:
+# buf is given the compiled file with its imports, instead of a module registry to fetch them from.
+set -euo pipefail
+cd "$(dirname "$0")"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+scripts=$(python -c 'import sysconfig; print(sysconfig.get_path("scripts"))')
+packages=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') # google/rpc/status.proto
+python -m grpc_tools.protoc --proto_path=. --proto_path="$packages" --include_imports --include_source_info \
+    --descriptor_set_out="$scratch/image.binpb" boxmask/v1/labeling.proto
+"$scripts/buf" lint "$scratch/image.binpb" --config buf.yaml
+mkdir "$scratch/stubs"
+./generate.sh "$scratch/stubs"
+for stub in labeling_pb2.py labeling_pb2.pyi labeling_pb2_grpc.py labeling_pb2_grpc.pyi; do
+    diff -u "boxmask/v1/$stub" "$scratch/stubs/boxmask/v1/$stub" || {
+        echo "protos/boxmask/v1/$stub is out of date: run 'make protos'" >&2
+        exit 1
+    }
+done

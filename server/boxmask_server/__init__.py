@@ -1,0 +1,1 @@
+"""The server: engine, batcher, pipeline and the gRPC service that they answer through."""

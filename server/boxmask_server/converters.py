@@ -1,0 +1,208 @@
+"""The border: messages of boxmask.v1 to boxmask's own values, and back."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, TypeVar
+
+from PIL import Image
+
+from boxmask.v1 import labeling_pb2 as pb
+from boxmask_core.boxes import Box
+from boxmask_core.compositing import compose
+from boxmask_core.errors import InvalidBoxError, InvalidRequestError
+from boxmask_core.grabcut import Fallback
+from boxmask_core.instances import Instance
+from boxmask_core.palette import encode_indexed_png
+from boxmask_core.rle import encode_rle
+from boxmask_server.pipeline import Method, Question
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from boxmask_core.boxes import Window
+    from boxmask_core.instances import InstanceMask
+    from boxmask_server.engine import CfsEngine
+    from boxmask_server.pipeline import Answer, Limits
+
+Value = TypeVar("Value")
+
+MAX_CLASSES = 254
+"""Classes of a label map: 0 is background and 255 void."""
+
+METHODS: Mapping[int, Method] = {
+    pb.METHOD_UNSPECIFIED: Method.CFS,
+    pb.METHOD_BOX: Method.BOX,
+    pb.METHOD_GRABCUT: Method.GRABCUT,
+    pb.METHOD_CFS: Method.CFS,
+}
+REFINES: Mapping[int, bool] = {
+    pb.REFINEMENT_UNSPECIFIED: True,
+    pb.REFINEMENT_NONE: False,
+    pb.REFINEMENT_GRABCUT: True,
+}
+AS_PNG: Mapping[int, bool] = {
+    pb.MASK_ENCODING_UNSPECIFIED: False,
+    pb.MASK_ENCODING_COCO_RLE: False,
+    pb.MASK_ENCODING_PNG: True,
+}
+FALLBACKS: Mapping[Fallback, pb.Fallback.ValueType] = {
+    Fallback.NONE: pb.FALLBACK_NONE,
+    Fallback.TINY_BOX: pb.FALLBACK_TINY_BOX,
+    Fallback.BOX_COVERS_IMAGE: pb.FALLBACK_BOX_COVERS_IMAGE,
+    Fallback.CONSTANT_COLOUR: pb.FALLBACK_CONSTANT_COLOUR,
+    Fallback.EMPTY_FOREGROUND: pb.FALLBACK_EMPTY_FOREGROUND,
+    Fallback.EMPTY_BACKGROUND: pb.FALLBACK_EMPTY_BACKGROUND,
+    Fallback.SMALL_MASK: pb.FALLBACK_SMALL_MASK,
+    Fallback.CFS_SILENT: pb.FALLBACK_CFS_SILENT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How an answer is to be written.
+
+    Attributes:
+        as_png: Masks as PNG, not as run lengths.
+        class_names: Class names in the label map's order, the first with index 1; None for no label map.
+    """
+
+    as_png: bool
+    class_names: tuple[str, ...] | None
+
+
+def question_of(request: pb.PseudoLabelRequest) -> Question:
+    """Reads what is asked.
+
+    Raises:
+        InvalidBoxError: A box is degenerate; it names which.
+        InvalidRequestError: A field holds a value that the contract does not know.
+    """
+    return Question(
+        image=request.image,
+        instances=tuple(_instance(index, message) for index, message in enumerate(request.instances)),
+        method=_known(METHODS, "method", request.method),
+        refine=_known(REFINES, "refinement", request.refinement),
+    )
+
+
+def wanted_of(request: pb.PseudoLabelRequest, network_classes: Sequence[str]) -> Wanted:
+    """Reads how the answer is to be written.
+
+    Args:
+        request: The request.
+        network_classes: Class names of the network, the start of the label map where the request gives none.
+
+    Raises:
+        InvalidRequestError: The class names are too many, repeated, or lack the class of an instance.
+    """
+    as_png = _known(AS_PNG, "mask_encoding", request.mask_encoding)
+    if request.omit_label_map:
+        return Wanted(as_png, None)
+    asked = [instance.class_name for instance in request.instances]
+    names = tuple(request.class_names) or tuple(dict.fromkeys((*network_classes, *asked)))
+    if len(names) > MAX_CLASSES:
+        raise InvalidRequestError(
+            "class_names",
+            f"a label map holds at most {MAX_CLASSES} classes, but got {len(names)}; set omit_label_map",
+        )
+    if len(set(names)) < len(names):
+        raise InvalidRequestError("class_names", "a name must not be repeated")
+    if missing := sorted(set(asked) - set(names)):
+        raise InvalidRequestError("class_names", f"the instances' class {missing[0]!r} is missing; add it")
+    return Wanted(as_png, names)
+
+
+def response_of(answer: Answer, wanted: Wanted) -> pb.PseudoLabelResponse:
+    """Writes an answer. Compositing and encoding happen here: call it in the host pool."""
+    start = perf_counter()
+    response = pb.PseudoLabelResponse(
+        width=answer.width,
+        height=answer.height,
+        masks=[_mask(mask, as_png=wanted.as_png) for mask in answer.masks],
+        model_digest=answer.model_digest,
+    )
+    if wanted.class_names is not None:
+        indices = {name: index for index, name in enumerate(wanted.class_names, start=1)}
+        labels = compose(answer.width, answer.height, answer.masks, indices)
+        response.label_map_png = encode_indexed_png(labels.classes)
+        response.class_names.extend(wanted.class_names)
+    encode_ms = (perf_counter() - start) * 1e3
+    response.timings.CopyFrom(
+        pb.Timings(
+            decode_ms=answer.timings.decode_ms,
+            crop_ms=answer.timings.crop_ms,
+            network_ms=answer.timings.network_ms,
+            refine_ms=answer.timings.refine_ms,
+            encode_ms=encode_ms,
+            total_ms=answer.timings.total_ms + encode_ms,
+        )
+    )
+    return response
+
+
+def model_of(engine: CfsEngine, limits: Limits, stream_window: int) -> pb.Model:
+    """Describes the network that an engine runs."""
+    network = engine.network
+    return pb.Model(
+        name=network.name,
+        task=network.task,
+        class_names=engine.class_names,
+        input_size=network.input_size,
+        digest=network.digest,
+        provider=engine.provider,
+        license=network.license,
+        training_data=network.training_data,
+        parity_error=network.parity_error,
+        limits=pb.Limits(
+            max_bytes=limits.max_bytes,
+            max_pixels=limits.max_pixels,
+            max_boxes=limits.max_boxes,
+            stream_window=stream_window,
+        ),
+    )
+
+
+def _instance(index: int, message: pb.Instance) -> Instance:
+    box = message.box
+    try:
+        return Instance(Box(box.x0, box.y0, box.x1, box.y1), message.class_name, id=message.id)
+    except InvalidBoxError as error:
+        raise error.of(index, message.id) from error
+
+
+def _known(table: Mapping[int, Value], field: str, value: int) -> Value:
+    if value not in table:
+        raise InvalidRequestError(field, f"expected one of {sorted(table)}, but got {value}")
+    return table[value]
+
+
+def _mask(mask: InstanceMask, *, as_png: bool) -> pb.InstanceMask:
+    pixels = mask.proposal.mask
+    message = pb.InstanceMask(
+        id=mask.instance.id,
+        window=_window(mask.proposal.window),
+        area=int(pixels.sum()),
+        quality=mask.quality,
+        fallback=FALLBACKS[mask.proposal.fallback],
+    )
+    if as_png:
+        message.png = _one_bit_png(pixels)
+    else:
+        message.coco_rle = encode_rle(pixels)
+    return message
+
+
+def _window(window: Window) -> pb.PixelWindow:
+    return pb.PixelWindow(x0=window.x0, y0=window.y0, x1=window.x1, y1=window.y1)
+
+
+def _one_bit_png(mask: NDArray[np.bool_]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(mask).save(out, format="PNG")
+    return out.getvalue()

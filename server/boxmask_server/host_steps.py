@@ -1,0 +1,101 @@
+"""What the host does for one question: open the image, make one mask. Run in the host pool."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from boxmask_core.crops import probability_in_image
+from boxmask_core.errors import InvalidBoxError
+from boxmask_core.grabcut import (
+    Fallback,
+    Proposal,
+    cfs_proposal,
+    coarse_proposal,
+    filled_box,
+    refine_proposal,
+)
+from boxmask_core.images import decode
+from boxmask_core.instances import InstanceMask
+from boxmask_core.quality import score
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from boxmask_core.boxes import Window
+    from boxmask_core.instances import Instance
+
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
+
+
+def timed(
+    function: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
+) -> tuple[Result, float]:
+    """Calls the function and returns its result and its time in milliseconds."""
+    start = perf_counter()
+    result = function(*args, **kwargs)
+    return result, (perf_counter() - start) * 1e3
+
+
+def open_image(data: bytes, instances: Sequence[Instance], max_pixels: int, what: str) -> NDArray[np.uint8]:
+    """Decodes an image and checks that every box overlaps it.
+
+    Returns:
+        uint8 RGB, ``(H, W, 3)``, EXIF-oriented.
+
+    Raises:
+        InvalidImageError: The bytes are no image, or a broken one.
+        ImageTooLargeError: The header declares more pixels than the limit.
+        InvalidBoxError: A box lies outside the image; it names which.
+    """
+    image = decode(data, max_pixels=max_pixels, what=what)
+    height, width = image.shape[:2]
+    for index, instance in enumerate(instances):
+        try:
+            instance.box.clipped(width, height)
+        except InvalidBoxError as error:
+            raise error.of(index, instance.id) from error
+    return image
+
+
+def filled_mask(image: NDArray[np.uint8], instance: Instance) -> InstanceMask:
+    """Answers with the box itself."""
+    height, width = image.shape[:2]
+    proposal = filled_box((width, height), instance.box)
+    return InstanceMask(instance, proposal, score(proposal))
+
+
+def grabcut_mask(image: NDArray[np.uint8], instance: Instance) -> InstanceMask:
+    """Answers with the coarse GrabCut proposal."""
+    proposal = coarse_proposal(image, instance.box)
+    return InstanceMask(instance, proposal, score(proposal))
+
+
+def cfs_mask(
+    image: NDArray[np.uint8],
+    instance: Instance,
+    probability: NDArray[np.float32],
+    window: Window,
+    *,
+    refine: bool,
+) -> InstanceMask:
+    """Answers with the network's mask.
+
+    Args:
+        image: uint8 RGB, ``(H, W, 3)``.
+        instance: The object.
+        probability: float32 foreground probability as the network gave it, ``(size, size)``.
+        window: The network crop's place in the image.
+        refine: Whether GrabCut sharpens it.
+    """
+    height, width = image.shape[:2]
+    part, visible = probability_in_image(probability, window, (width, height))
+    make = refine_proposal if refine else cfs_proposal
+    proposal = make(image, instance.box, part, visible)
+    inside = part[proposal.window.relative_to(visible).slices()]
+    own = Proposal(proposal.window, inside > 0.5, Fallback.NONE)
+    return InstanceMask(instance, proposal, score(proposal, cfs=own, probability=part, window=visible))

@@ -1,0 +1,235 @@
+"""From one encoded image and its boxes to masks: host work and network work, side by side.
+
+Boxes of many questions share the network's batches; decoding, cropping and GrabCut run beside it in the host
+pool. A question's answer depends on the question alone, whatever else is asked at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Self
+
+from boxmask_core.crops import network_crop
+from boxmask_core.errors import ImageTooLargeError, InvalidRequestError, TooManyBoxesError
+from boxmask_server.batcher import Batcher
+from boxmask_server.engine import CfsInput
+from boxmask_server.host_pool import HostPool
+from boxmask_server.host_steps import cfs_mask, filled_mask, grabcut_mask, open_image, timed
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from boxmask_core.instances import Instance, InstanceMask
+    from boxmask_server.engine import CfsEngine
+
+
+class Method(enum.StrEnum):
+    """How a mask is made from a box."""
+
+    BOX = "box"
+    GRABCUT = "grabcut"
+    CFS = "cfs"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one question may hold.
+
+    Attributes:
+        max_bytes: Bytes of the encoded image.
+        max_pixels: Pixels of the image, read from its header.
+        max_boxes: Boxes of the image.
+    """
+
+    max_bytes: int = 64 * 1024 * 1024
+    max_pixels: int = 64_000_000
+    max_boxes: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One image whose boxes are to become masks.
+
+    Attributes:
+        image: JPEG, PNG, WebP, BMP or TIFF bytes.
+        instances: The objects.
+        method: How masks are made.
+        refine: Whether GrabCut sharpens the network's probability; other methods ignore it.
+        what: Name of the image in error sentences.
+    """
+
+    image: bytes
+    instances: tuple[Instance, ...]
+    method: Method = Method.CFS
+    refine: bool = True
+    what: str = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of one question went, milliseconds.
+
+    Times of work are without waiting for a worker, and those of single boxes are added up: boxes are worked
+    on side by side, so the sum may exceed the total.
+
+    Attributes:
+        decode_ms: Header check, decoding, orientation.
+        crop_ms: Cropping and resizing the expanded boxes.
+        network_ms: Waiting for the network, queue and batch together: the longest of the boxes.
+        refine_ms: GrabCut, and resizing the probability.
+        total_ms: From the question to the masks.
+    """
+
+    decode_ms: float
+    crop_ms: float
+    network_ms: float
+    refine_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The masks of one image.
+
+    Attributes:
+        width: Width of the EXIF-oriented image, pixels.
+        height: Height likewise.
+        masks: One per instance, in the question's order.
+        timings: Where the time went.
+        model_digest: ``sha256:`` digest of the network that answered; empty where none was used.
+    """
+
+    width: int
+    height: int
+    masks: tuple[InstanceMask, ...]
+    timings: Timings
+    model_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _BoxAnswer:
+    mask: InstanceMask
+    crop_ms: float = 0.0
+    network_ms: float = 0.0
+    refine_ms: float = 0.0
+
+
+class PseudoLabeler:
+    """Answers questions, many at a time; an asynchronous context manager.
+
+    Args:
+        engine: The network, or None where only boxes and GrabCut are asked for.
+        limits: What one question may hold.
+        workers: Threads of the host pool.
+        max_batch: Boxes that the network is given at once, at most.
+    """
+
+    def __init__(
+        self, engine: CfsEngine | None, *, limits: Limits | None = None, workers: int, max_batch: int = 16
+    ) -> None:
+        self.limits = limits or Limits()
+        self.pool = HostPool(workers)
+        self._engine = engine
+        self._batcher = Batcher(engine.run, max_batch=max_batch, capacity=4 * max_batch) if engine else None
+        self._class_indices = {name: i for i, name in enumerate(engine.class_names)} if engine else {}
+        # Memory stays flat: enough images and boxes to fill a running batch, a prepared one and the pool.
+        self._open_images = asyncio.Semaphore(workers + 2 * max_batch)
+        self._open_boxes = asyncio.Semaphore(workers + 4 * max_batch)
+
+    async def __aenter__(self) -> Self:
+        if self._engine is not None:
+            await self.pool.run(self._engine.warm_up)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._batcher is not None:
+            await self._batcher.close()
+        await self.pool.close()
+
+    async def pseudo_label(self, question: Question) -> Answer:
+        """Makes one mask per instance.
+
+        Cancelling the caller frees what it asked for: boxes that no worker has begun cost nothing.
+
+        Raises:
+            InvalidBoxError: A box is degenerate or lies outside the image; it names which.
+            InvalidImageError: The bytes are no image, or a broken one.
+            ImageTooLargeError: More bytes or pixels than the limit.
+            TooManyBoxesError: More boxes than the limit.
+            InvalidRequestError: The method needs a network and there is none.
+        """
+        start = perf_counter()
+        self._check(question)
+        async with self._open_images:
+            image, decode_ms = await self.pool.run(
+                timed, open_image, question.image, question.instances, self.limits.max_pixels, question.what
+            )
+            boxes = await self._all_boxes(image, question)
+        uses_network = self._engine is not None and question.method is Method.CFS
+        return Answer(
+            width=image.shape[1],
+            height=image.shape[0],
+            masks=tuple(box.mask for box in boxes),
+            timings=Timings(
+                decode_ms=decode_ms,
+                crop_ms=sum(box.crop_ms for box in boxes),
+                network_ms=max((box.network_ms for box in boxes), default=0.0),
+                refine_ms=sum(box.refine_ms for box in boxes),
+                total_ms=_since(start),
+            ),
+            model_digest=self._engine.digest if self._engine is not None and uses_network else "",
+        )
+
+    def _check(self, question: Question) -> None:
+        if len(question.image) > self.limits.max_bytes:
+            raise ImageTooLargeError("bytes", len(question.image), self.limits.max_bytes)
+        if len(question.instances) > self.limits.max_boxes:
+            raise TooManyBoxesError(len(question.instances), self.limits.max_boxes)
+        if question.method is Method.CFS and self._batcher is None:
+            raise InvalidRequestError("method", "'cfs' needs a network and none is loaded; use 'grabcut'")
+
+    async def _all_boxes(self, image: NDArray[np.uint8], question: Question) -> list[_BoxAnswer]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._one_box(image, i, question)) for i in question.instances]
+        except ExceptionGroup as failures:  # the first failure has cancelled the rest
+            raise failures.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _one_box(self, image: NDArray[np.uint8], instance: Instance, question: Question) -> _BoxAnswer:
+        async with self._open_boxes:
+            if question.method is Method.CFS and self._engine is not None and self._batcher is not None:
+                return await self._cfs(image, instance, question.refine, self._engine, self._batcher)
+            step = filled_mask if question.method is Method.BOX else grabcut_mask
+            mask, refine_ms = await self.pool.run(timed, step, image, instance)
+            return _BoxAnswer(mask, refine_ms=refine_ms)
+
+    async def _cfs(
+        self,
+        image: NDArray[np.uint8],
+        instance: Instance,
+        refine: bool,
+        engine: CfsEngine,
+        batcher: Batcher[CfsInput, NDArray[np.float32]],
+    ) -> _BoxAnswer:
+        crop, crop_ms = await self.pool.run(timed, network_crop, image, instance.box, engine.input_size)
+        asked = perf_counter()
+        class_index = self._class_indices.get(instance.class_name)
+        probability = await batcher.submit(CfsInput(crop.pixels, crop.box_mask, class_index))
+        network_ms = _since(asked)
+        mask, refine_ms = await self.pool.run(
+            timed, cfs_mask, image, instance, probability, crop.window, refine=refine
+        )
+        return _BoxAnswer(mask, crop_ms, network_ms, refine_ms)
+
+
+def _since(start: float) -> float:
+    return (perf_counter() - start) * 1e3

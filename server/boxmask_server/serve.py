@@ -1,0 +1,110 @@
+"""The command ``boxmask serve``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+
+from boxmask_core.bundle import Bundle, starter_path
+from boxmask_server.converters import model_of
+from boxmask_server.engine import CfsEngine
+from boxmask_server.host_pool import available_cores
+from boxmask_server.pipeline import Limits, PseudoLabeler
+from boxmask_server.server import Server, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULTS = Limits()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serves a bundle until SIGTERM or SIGINT, then drains.
+
+    Args:
+        argv: The arguments after ``boxmask serve``.
+
+    Returns:
+        The exit status: 0 after a drain.
+
+    Raises:
+        BundleError: The bundle is missing or damaged.
+        DeviceError: The device asked for is not to be had.
+        ListenError: The address is malformed or taken.
+    """
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    bundle = Bundle.load(arguments.bundle or starter_path())
+    engine = CfsEngine(bundle, device=arguments.device, threads=arguments.threads)
+    return asyncio.run(_serve(engine, arguments))
+
+
+async def _serve(engine: CfsEngine, arguments: argparse.Namespace) -> int:
+    limits = Limits(arguments.max_bytes, arguments.max_pixels, arguments.max_boxes)
+    settings = Settings(arguments.listen, arguments.queue, arguments.stream_window, _credentials(arguments))
+    models = [model_of(engine, limits, arguments.stream_window)]
+    stop = _stop_signal()
+    labeler = PseudoLabeler(engine, limits=limits, workers=arguments.workers, max_batch=arguments.max_batch)
+    async with labeler:
+        server = Server(labeler, models, settings)
+        address = await server.start()
+        sys.stdout.write(f"listening on {address}\n")
+        sys.stdout.flush()
+        await stop.wait()
+        logging.getLogger(__name__).info("draining, at most %g s", arguments.grace)
+        await server.drain(arguments.grace)
+    return 0
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _credentials(arguments: argparse.Namespace) -> grpc.ServerCredentials | None:
+    if arguments.tls_cert is None:
+        return None
+    pair = (arguments.tls_key.read_bytes(), arguments.tls_cert.read_bytes())
+    return grpc.ssl_server_credentials([pair])
+
+
+def _parser() -> argparse.ArgumentParser:
+    cores = available_cores()
+    parser = argparse.ArgumentParser(
+        prog="boxmask serve",
+        description="Serve a model bundle over gRPC (boxmask.v1.LabelingService).",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("bundle", nargs="?", type=Path, help="bundle folder; without it, the one that boxmask ships")
+    add("--listen", metavar="ADDR", default="127.0.0.1:8500", help="HOST:PORT or unix:PATH")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the network runs")
+    add("--threads", type=_positive, default=cores, help="threads of one network run on the CPU")
+    add("--workers", type=_positive, default=cores, help="threads that decode, cut and encode")
+    add("--max-batch", type=_positive, default=16, help="boxes that the network is given at once")
+    add("--max-bytes", type=_positive, default=DEFAULTS.max_bytes, help="bytes of one encoded image")
+    add("--max-pixels", type=_positive, default=DEFAULTS.max_pixels, help="pixels of one image")
+    add("--max-boxes", type=_positive, default=DEFAULTS.max_boxes, help="boxes of one image")
+    add("--queue", type=_positive, default=256, help="requests inside; more are refused")
+    add("--stream-window", type=_positive, default=16, help="unanswered items of one stream")
+    add("--grace", type=float, default=30.0, help="seconds that a drain may take")
+    add("--tls-cert", type=Path, help="PEM certificate chain; needs --tls-key")
+    add("--tls-key", type=Path, help="PEM private key; needs --tls-cert")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, but got {value}")
+    return value

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from boxmask_core.bundle import Bundle
+from boxmask_server.engine import CfsEngine
+from tests.bundles import write_tiny_bundle
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return Bundle.load(write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny"))
+
+
+@pytest.fixture(scope="session")
+def engine(bundle: Bundle) -> CfsEngine:
+    return CfsEngine(bundle, device="cpu", threads=1)
+
+
+@pytest.fixture
+def socket(tmp_path: Path) -> str:
+    return f"unix:{tmp_path / 'boxmask.sock'}"

@@ -1,0 +1,41 @@
+"""Photographs as bytes, and boxes on them."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from skimage import data
+
+from boxmask_core.boxes import Box
+from boxmask_core.instances import Instance
+
+
+@cache
+def cat() -> NDArray[np.uint8]:
+    """A cat, 225 x 150 pixels."""
+    return np.asarray(Image.fromarray(data.chelsea()).resize((225, 150)))
+
+
+@cache
+def astronaut() -> NDArray[np.uint8]:
+    """An astronaut, 128 x 128 pixels."""
+    return np.asarray(Image.fromarray(data.astronaut()).resize((128, 128)))
+
+
+@cache
+def png(name: str) -> bytes:
+    """Returns one of the photographs as lossless bytes."""
+    out = io.BytesIO()
+    Image.fromarray({"cat": cat, "astronaut": astronaut}[name]()).save(out, format="PNG")
+    return out.getvalue()
+
+
+CAT = Instance(Box(40, 8, 190, 140), "cat", id="tom")
+EAR = Instance(Box(50.5, 10.25, 90, 60), "ear", id="left")
+CORNER = Instance(Box(-20, -10, 60, 70), "dog", id="corner")
+HEAD = Instance(Box(38, 6, 76, 54), "person", id="head")
+"""On `astronaut`; the others are on `cat`."""
