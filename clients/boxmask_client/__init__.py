@@ -1,0 +1,41 @@
+"""The Python client of boxmask: boxes of an image in, masks out, over gRPC.
+
+::
+
+    from boxmask_client import Client
+    from boxmask_core.boxes import Box
+    from boxmask_core.instances import Instance
+
+    with Client("localhost:8500") as client:
+        answer = client.pseudo_label(Path("cat.jpg"), [Instance(Box(10, 20, 200, 180), "cat")])
+"""
+
+from boxmask_client.answers import Answer, Limits, Model, Timings
+from boxmask_client.client import Client
+from boxmask_client.errors import (
+    DeadlineExceededError,
+    InternalError,
+    NotFoundError,
+    OverloadedError,
+    RejectedError,
+    ServerError,
+    UnavailableError,
+)
+from boxmask_client.questions import Method, Question
+
+__all__ = [
+    "Answer",
+    "Client",
+    "DeadlineExceededError",
+    "InternalError",
+    "Limits",
+    "Method",
+    "Model",
+    "NotFoundError",
+    "OverloadedError",
+    "Question",
+    "RejectedError",
+    "ServerError",
+    "Timings",
+    "UnavailableError",
+]

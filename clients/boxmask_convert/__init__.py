@@ -1,0 +1,1 @@
+"""The bulk converter: a detection dataset in, a mask dataset out."""

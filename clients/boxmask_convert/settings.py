@@ -1,0 +1,51 @@
+"""What a conversion is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from boxmask_client import Method
+    from boxmask_core.formats.voc import VocOrigin
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One conversion. The command line's options under the same names say what each is for.
+
+    Attributes:
+        data: The detection dataset.
+        out: The folder that the mask dataset becomes.
+        target: Format of the mask dataset.
+        source: Format of the detection dataset, or None to recognise it.
+        split: Part of the detection dataset, or None for all of it.
+        method: How masks are made.
+        refine: Whether GrabCut sharpens the network's masks.
+        bundle: The networks of an in-process run, or None for the bundle that boxmask ships.
+        server: Address of a server, or None to run in this process.
+        device: Device of an in-process run.
+        workers: Threads for host work of an in-process run, or None for one per core.
+        voc_origin: Whether VOC boxes count from 1 or from 0.
+        limit: Most images, or None for all.
+        report: Whether report.html is written.
+        overwrite: Whether an earlier conversion in ``out`` is replaced.
+    """
+
+    data: Path
+    out: Path
+    target: str
+    source: str | None = None
+    split: str | None = None
+    method: Method = "cfs"
+    refine: bool = True
+    bundle: Path | None = None
+    server: str | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: int | None = None
+    voc_origin: VocOrigin = "auto"
+    limit: int | None = None
+    report: bool = True
+    overwrite: bool = False

@@ -1,0 +1,152 @@
+"""What a conversion did, for programs (summary.json) and for the report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from boxmask_convert.plan import method_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from boxmask_convert.failures import FailureLog
+    from boxmask_convert.plan import Plan
+    from boxmask_convert.tally import ClassTally, Tally
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSummary:
+    """One class.
+
+    Attributes:
+        boxes: Masks written.
+        images: Images with at least one of them.
+        mean_quality: Mean quality of the masks, 0 to 1.
+        mean_fill: Mean fraction of the box that the masks fill, 0 to 1.
+        fallbacks: Masks that a fallback gave.
+    """
+
+    boxes: int
+    images: int
+    mean_quality: float
+    mean_fill: float
+    fallbacks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One conversion.
+
+    Attributes:
+        boxmask: Version of boxmask.
+        finished: When, UTC, ISO 8601.
+        data: The detection dataset.
+        split: Its part, or None for all.
+        target: Format of the mask dataset.
+        method: How masks were made, in words.
+        labeler: Who made them.
+        model_digests: Digests of the networks that answered.
+        notes: What the reader decided or left out.
+        images: Images in the plan.
+        images_converted: Images written.
+        images_failed: Images that failed.
+        images_turned: Images whose boxes were drawn on the stored pixels, and were turned upright.
+        boxes: Boxes that the dataset holds, as far as its annotations could be read.
+        boxes_masked: Masks written.
+        boxes_failed: Boxes that failed by themselves, in images that may have been converted.
+        classes: By name, in the dataset's order.
+        fallbacks: Masks by the rung of the ladder that gave them.
+        qualities: Masks by tenth of quality, from 0 to 1.
+        failures: Failures by kind.
+        losses: What the format could not hold, and how often.
+        stage_ms: Milliseconds in each stage, all images together; stages run side by side.
+        seconds: From the first image to the last.
+    """
+
+    boxmask: str
+    finished: str
+    data: str
+    split: str | None
+    target: str
+    method: str
+    labeler: str
+    model_digests: tuple[str, ...]
+    notes: tuple[str, ...]
+    images: int
+    images_converted: int
+    images_failed: int
+    images_turned: int
+    boxes: int
+    boxes_masked: int
+    boxes_failed: int
+    classes: Mapping[str, ClassSummary]
+    fallbacks: Mapping[str, int]
+    qualities: tuple[int, ...]
+    failures: Mapping[str, int]
+    losses: Mapping[str, int]
+    stage_ms: Mapping[str, float]
+    seconds: float
+
+    def to_json(self) -> bytes:
+        """Returns the content of ``summary.json``."""
+        return (json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def summarise(
+    plan: Plan,
+    labeler: str,
+    tally: Tally,
+    failures: FailureLog,
+    losses: Mapping[str, int],
+    seconds: float,
+) -> Summary:
+    """Puts together what was counted.
+
+    Args:
+        plan: What was to be done.
+        labeler: Who made the masks.
+        tally: What was made.
+        failures: What failed.
+        losses: What the format could not hold, and how often.
+        seconds: From the first image to the last.
+    """
+    order = (name for name in plan.dataset.class_names if name in tally.classes)
+    return Summary(
+        boxmask=version("boxmask"),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        data=str(plan.settings.data),
+        split=plan.settings.split,
+        target=plan.settings.target,
+        method=method_name(plan.settings),
+        labeler=labeler,
+        model_digests=tuple(sorted(tally.model_digests)),
+        notes=plan.dataset.notes,
+        images=len(plan),
+        images_converted=tally.images,
+        images_failed=failures.images,
+        images_turned=tally.turned,
+        boxes=tally.annotated,
+        boxes_masked=tally.boxes,
+        boxes_failed=failures.boxes,
+        classes={name: _class_summary(tally.classes[name]) for name in order},
+        fallbacks={rung.value: count for rung, count in sorted(tally.fallbacks.items())},
+        qualities=tuple(tally.qualities),
+        failures={kind.value: count for kind, count in sorted(failures.kinds.items())},
+        losses=dict(losses),
+        stage_ms={stage: round(total, 1) for stage, total in tally.stage_ms.items()},
+        seconds=round(seconds, 2),
+    )
+
+
+def _class_summary(tally: ClassTally) -> ClassSummary:
+    return ClassSummary(
+        boxes=tally.boxes,
+        images=tally.images,
+        mean_quality=round(tally.quality / tally.boxes, 4),
+        mean_fill=round(tally.fill / tally.boxes, 4),
+        fallbacks=tally.fallbacks,
+    )
