@@ -1,0 +1,1 @@
+"""From a training checkpoint to an ONNX bundle, with a parity check that can fail."""

@@ -1,0 +1,97 @@
+"""The exported graph: a wrapper around the network, which itself is never edited for export."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from boxmask_training.models.cfs import CFS
+
+OPSET = 20
+INPUTS = ("image", "box_mask", "label")
+OUTPUT = "foreground"
+
+
+class CfsGraph(nn.Module):
+    """CFS from decoded pixels to foreground probability."""
+
+    def __init__(self, network: CFS) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, box_mask: Tensor, label: Tensor) -> Tensor:
+        """Computes the foreground probability.
+
+        Args:
+            image: I_exp, uint8 RGB, ``(B, S, S, 3)``.
+            box_mask: B_exp, uint8 0 or 1, ``(B, S, S)``.
+            label: One-hot class, float32, ``(B, C)``; all zero where the class is unknown.
+
+        Returns:
+            float32, ``(B, S, S)``, 0 to 1.
+        """
+        pixels = image.permute(0, 3, 1, 2).float()
+        return torch.sigmoid(self.network(pixels, box_mask[:, None].float(), label))
+
+
+def export_graph(network: CFS, num_classes: int, size: int, file: Path) -> None:
+    """Writes the network as ONNX with a dynamic batch.
+
+    Args:
+        network: The network, in evaluation mode, on the CPU.
+        num_classes: Length of the class vector.
+        size: Side of the square input, pixels.
+        file: Where to write.
+    """
+    example = {
+        "image": torch.zeros(2, size, size, 3, dtype=torch.uint8),
+        "box_mask": torch.zeros(2, size, size, dtype=torch.uint8),
+        "label": torch.zeros(2, num_classes),
+    }
+    batch = torch.export.Dim("batch")
+    program = torch.onnx.export(
+        CfsGraph(network).eval(),
+        kwargs=example,
+        input_names=list(INPUTS),
+        output_names=[OUTPUT],
+        dynamic_shapes={name: {0: batch} for name in INPUTS},
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    program.save(str(file), external_data=False)
+    onnx.checker.check_model(str(file), full_check=True)
+
+
+def halve_weights(file: Path) -> None:
+    """Stores the float32 weights as float16, cast back by the graph: half the file, float32 arithmetic.
+
+    ONNX Runtime folds the casts when it loads the graph, so speed and memory at run time stay the same.
+
+    Args:
+        file: The ONNX file; it is rewritten.
+    """
+    model = onnx.load(str(file))
+    graph = model.graph
+    casts = []
+    for index, tensor in enumerate(graph.initializer):
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue  # biases and norms are small, and feel the rounding most
+        name = tensor.name
+        half = numpy_helper.to_array(tensor).astype(np.float16)
+        graph.initializer[index].CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    for cast in reversed(casts):
+        graph.node.insert(0, cast)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(file))

@@ -1,0 +1,87 @@
+"""Checkpoints: everything a run needs to go on exactly, and everything an export needs to rebuild the model."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from boxmask_core.errors import TrainingError
+from boxmask_training.models.build import build_cfs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from boxmask_training.models.cfs import CFS
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedCfs:
+    """A CFS network that was read from a checkpoint.
+
+    Attributes:
+        network: The network with its averaged weights, in evaluation mode, on the CPU.
+        class_names: Its classes, in the order of the class vector.
+        input_size: Side of its square input, pixels.
+        training_data: What it was trained on, for people.
+        settings: The settings of the run.
+    """
+
+    network: CFS
+    class_names: tuple[str, ...]
+    input_size: int
+    training_data: str
+    settings: dict[str, Any]
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Writes a checkpoint; a reader finds the old one or the new one, never a part.
+
+    Args:
+        path: Where to write.
+        state: Tensors and plain values.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as stream:
+        torch.save({"format": FORMAT, **state}, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(path)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint.
+
+    Raises:
+        TrainingError: The file is missing, damaged, or of another format.
+    """
+    if not path.is_file():
+        raise TrainingError(f"there is no checkpoint {path}")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise TrainingError(f"{path} is not a boxmask checkpoint, or is damaged: {error}") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise TrainingError(f"expected {path} to be a checkpoint of format {FORMAT}; train again with this version")
+    return state
+
+
+def load_cfs(path: Path) -> TrainedCfs:
+    """Rebuilds the network of a CFS checkpoint.
+
+    Raises:
+        TrainingError: The file is no CFS checkpoint.
+    """
+    state = load(path)
+    if state.get("task") != "cfs":
+        raise TrainingError(f"expected {path} to hold a CFS network, but got {state.get('task')!r}")
+    settings, class_names = state["settings"], tuple(state["class_names"])
+    network = build_cfs(settings["backbone"], len(class_names))
+    network.load_state_dict(state["averaged"])
+    return TrainedCfs(
+        network.eval(), class_names, int(settings["size"]), str(settings["training_data"]), dict(settings)
+    )

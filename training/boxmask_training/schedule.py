@@ -1,0 +1,30 @@
+"""Learning-rate schedules as pure functions."""
+
+from __future__ import annotations
+
+import math
+
+
+def step_decay(epoch: int, *, factor: float, every: int) -> float:
+    """Returns the paper's multiplier: ``factor`` to the number of whole periods gone by.
+
+    Args:
+        epoch: 0-based epoch.
+        factor: Multiplier per period, 0.8 in the paper.
+        every: Epochs per period, 10 in the paper.
+    """
+    return float(factor ** (epoch // every))
+
+
+def warmup_cosine(step: int, *, total: int, warmup: int) -> float:
+    """Returns a multiplier that rises linearly to 1 and falls to 0 along half a cosine.
+
+    Args:
+        step: 0-based optimizer step.
+        total: Steps of the whole run.
+        warmup: Steps of the rise.
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = (step - warmup) / max(total - warmup, 1)
+    return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
