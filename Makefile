@@ -1,0 +1,54 @@
+# The two commands of README are `make demo` and `make test`; both set up what they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INPUTS := pyproject.toml constraints.txt
+
+.PHONY: demo test check dev protos format clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m demo
+
+test: $(VENV)/.dev $(VENV)/.browser
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash protos/check.sh
+
+dev: $(VENV)/.dev
+
+protos: $(VENV)/.dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash protos/generate.sh
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist demo-out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "boxmask needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python $(INPUTS)
+	$(PIP) --editable '.[demo]'
+	touch $@
+
+$(VENV)/.dev: $(BIN)/python $(INPUTS)
+	$(PIP) --editable '.[dev]'
+	touch $@ $(VENV)/.demo
+
+# The report is tested in a real browser. Debian's Chromium is installed where that is possible; elsewhere
+# the test says why it is skipped.
+$(VENV)/.browser: $(BIN)/python
+	command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } \
+	  || echo "no chromium: the browser test will be skipped"
+	touch $@

@@ -1,0 +1,47 @@
+"""A real boxmask server in a thread of the test process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from boxmask_server.converters import model_of
+from boxmask_server.engine import CfsEngine
+from boxmask_server.pipeline import Limits, PseudoLabeler
+from boxmask_server.server import Server, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from boxmask_core.bundle import Bundle
+
+
+@contextmanager
+def running_server(bundle: Bundle, listen: str, limits: Limits | None = None) -> Iterator[str]:
+    """Runs a server while the block runs, and gives its address."""
+    loop = asyncio.new_event_loop()
+    started: asyncio.Future[str] = loop.create_future()
+    stop = asyncio.Event()
+    ready = threading.Event()
+
+    async def serve() -> None:
+        engine = CfsEngine(bundle, device="cpu", threads=1)
+        async with PseudoLabeler(engine, limits=limits, workers=2) as labeler:
+            models = [model_of(engine, labeler.limits, 8)]
+            server = Server(labeler, models, Settings(listen, stream_window=8))
+            started.set_result(await server.start())
+            ready.set()
+            await stop.wait()
+            await server.drain(5.0)
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    ready.wait(30)
+    try:
+        yield started.result()
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
