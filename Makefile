@@ -9,7 +9,7 @@ INPUTS := pyproject.toml constraints.txt
 .PHONY: demo test check dev protos format clean
 
 demo: $(VENV)/.demo
-	$(BIN)/python -m demo
+	$(BIN)/python -m demo.run
 
 test: $(VENV)/.dev $(VENV)/.browser
 	$(BIN)/python -m pytest

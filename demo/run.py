@@ -14,14 +14,11 @@ from typing import TYPE_CHECKING
 
 from demo.make_dataset import make_dataset
 
-from boxmask_client import Client
 from boxmask_convert.command import main as convert
 from boxmask_core.bundle import starter_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-START_SECONDS = 60.0
 
 
 def main(out: Path, bundle: Path) -> int:
@@ -52,14 +49,21 @@ def _server(bundle: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="boxmask-") as folder:
         address = f"unix:{folder}/socket"
         boxmask = Path(sys.executable).with_name("boxmask")
-        server = subprocess.Popen([boxmask, "serve", bundle, "--listen", address])
-        try:
-            with Client(address) as client:
-                client.wait_until_ready(START_SECONDS)
-            yield address
-        finally:
-            server.terminate()
-            server.wait()
+        command = [str(boxmask), "serve", str(bundle), "--listen", address]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            try:
+                _wait_until_ready(server)
+                yield address
+            finally:
+                server.terminate()
+
+
+def _wait_until_ready(server: subprocess.Popen[str]) -> None:
+    """Waits for the one line that the server writes when it is ready; a server that fails writes none."""
+    line = server.stdout.readline() if server.stdout else ""
+    if not line:
+        sys.exit("the server did not start; it says why above")
+    sys.stdout.write(line)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def write_tiny_bundle(folder: Path) -> Path:
         weights="float32",
         source_checkpoint="sha256:" + "0" * 64,
         parity_error=0.0,
+        rounding_error=0.0,
         license="Apache-2.0",
         training_data="none: made by hand for tests",
     )

@@ -154,7 +154,7 @@ def _cell(picture: Picture, sample: Sample) -> str:
     note = f'<br><span class="soft">{escape(picture.note)}</span>' if picture.note else ""
     return (
         f'<figure{" class=written" if picture.written else ""}><div class="frame">'
-        f'<img src="{picture.uri}" alt="{alt}" loading="lazy"></div>'
+        f'<img src="{picture.uri}" alt="{alt}"></div>'
         f"<figcaption>{escape(picture.title)}{badge}{note}</figcaption></figure>"
     )
 

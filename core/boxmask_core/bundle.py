@@ -37,7 +37,10 @@ class Network:
         opset: ONNX opset of the graph.
         weights: Precision that the weights are stored in, ``float32`` or ``float16``.
         source_checkpoint: ``sha256:`` digest of the checkpoint that it was exported from.
-        parity_error: Largest absolute difference to PyTorch that the export measured.
+        parity_error: Largest absolute difference of a probability between ONNX Runtime and PyTorch with the
+            same weights, as the export measured it.
+        rounding_error: Largest absolute difference of a probability that storing the weights as float16
+            makes, as the export measured it; 0 where they are stored as trained.
         license: SPDX licence of the weights.
         training_data: What it was trained on.
     """
@@ -52,6 +55,7 @@ class Network:
     weights: str
     source_checkpoint: str
     parity_error: float
+    rounding_error: float
     license: str
     training_data: str
 
@@ -67,6 +71,7 @@ class Network:
             "weights": self.weights,
             "source_checkpoint": self.source_checkpoint,
             "parity_error": self.parity_error,
+            "rounding_error": self.rounding_error,
             "license": self.license,
             "training_data": self.training_data,
         }
@@ -187,6 +192,7 @@ def _network(root: Path, name: str, entry: Mapping[str, Any]) -> Network:
         weights=str(entry["weights"]),
         source_checkpoint=str(entry["source_checkpoint"]),
         parity_error=float(entry["parity_error"]),
+        rounding_error=float(entry["rounding_error"]),
         license=str(entry["license"]),
         training_data=str(entry["training_data"]),
     )

@@ -19,7 +19,8 @@
     |-- DrainingError              the server finishes what it has and takes nothing new
     |-- DeadlineError              the caller's deadline passed before the answer was ready
     |-- MissingExtraError          a command needs an optional part of the distribution
-    `-- TrainingError              a training run cannot start or go on
+    |-- TrainingError              a training run cannot start or go on
+    `-- ParityError                an exported graph does not compute what its network computes
 
 Constructors take facts and build the sentence: the thing, the rule, the value, the remedy.
 """
@@ -238,3 +239,20 @@ class MissingExtraError(BoxmaskError):
 
 class TrainingError(BoxmaskError):
     """A training run cannot start or cannot go on."""
+
+
+class ParityError(BoxmaskError):
+    """An exported graph does not compute what the trained network computes.
+
+    Args:
+        compared: The two whose probabilities differ.
+        error: Largest absolute difference of a probability.
+        limit: What is allowed.
+        remedy: What to do.
+    """
+
+    def __init__(self, compared: str, error: float, limit: float, remedy: str) -> None:
+        super().__init__(
+            f"{compared} differ by {error:.2e} in a probability, the limit is {limit:.0e}; "
+            f"no bundle was written; {remedy}"
+        )

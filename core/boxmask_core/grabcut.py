@@ -3,7 +3,8 @@
 Both work on the crop of the expanded box, never on the whole image, and both always answer: where the
 colours allow no cut, a documented rung of the fallback ladder answers instead and is recorded.
 
-The ladder of `coarse_proposal`, first match wins:
+The ladder of `coarse_proposal`, in this order; rung 2 goes on to the later ones, and the last that applies is
+recorded:
 
 1. ``tiny_box``: the box has a side under 3 pixels or an area under 9: the filled box.
 2. ``box_covers_image``: no pixel of the crop lies outside the box: the box is shrunk by 3 % of its side

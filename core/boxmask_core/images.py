@@ -139,7 +139,7 @@ def decode(data: bytes, *, max_pixels: int | None = None, what: str = "image") -
         rgb = _rgb(image, what)
     except _BROKEN as error:
         raise InvalidImageError(what, str(error) or type(error).__name__) from error
-    if orientation in _UPRIGHT:
+    if orientation in _UPRIGHT and not _turns_itself(image):
         rgb = rgb.transpose(_UPRIGHT[orientation])
     return np.array(rgb, dtype=np.uint8, order="C")
 
@@ -157,20 +157,26 @@ def _open(data: bytes, what: str) -> ImageFile:
 
 
 def _orientation(image: ImageFile) -> int:
-    """Returns the EXIF orientation that is left to apply; 1 is upright."""
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return 1  # Pillow sets TIFF upright by itself, size included
+    """Returns the EXIF orientation; 1 is upright."""
     try:
-        # Not image.getexif(): of a PNG without EXIF that decodes the pixels to look behind them.
-        exif = Image.Image.getexif(image)
-        return int(exif.get(ExifTags.Base.Orientation, 1))
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            orientation = int(image.tag_v2.get(ExifTags.Base.Orientation, 1))
+        else:
+            # Not image.getexif(): of a PNG without EXIF that decodes the pixels to look behind them.
+            orientation = int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
     except _BROKEN:
         return 1  # EXIF that cannot be read says nothing of the orientation; the pixels may be whole
+    return orientation if orientation in _UPRIGHT else 1
+
+
+def _turns_itself(image: ImageFile) -> bool:
+    """Says whether Pillow sets the image upright by itself, its size included: it does so for TIFF alone."""
+    return isinstance(image, TiffImagePlugin.TiffImageFile)
 
 
 def _header(image: ImageFile, orientation: int) -> ImageHeader:
     width, height = image.size
-    if orientation in _SWAPS_SIDES:
+    if orientation in _SWAPS_SIDES and not _turns_itself(image):
         width, height = height, width
     return ImageHeader(width, height, str(image.format), image.mode, orientation)
 

@@ -14,8 +14,9 @@ from boxmask_core.bundle import CFS_TASK, MANIFEST, Bundle, Network, file_digest
 from boxmask_core.errors import BundleError, InvalidInputError
 from boxmask_core.images import decode
 from boxmask_core.palette import voc_palette
-from boxmask_export.graph import OPSET, export_graph, halve_weights
-from boxmask_export.parity import LIMIT, Parity, check_parity
+from boxmask_export.graph import OPSET, export_graph
+from boxmask_export.parity import PARITY_LIMIT, ROUNDING_LIMIT, Parity, check_parity, check_rounding
+from boxmask_export.rounding import halve_weights, rounded
 from boxmask_training.checkpoint import TrainedCfs, load_cfs
 
 if TYPE_CHECKING:
@@ -34,12 +35,19 @@ def parser() -> argparse.ArgumentParser:
     out = argparse.ArgumentParser(
         prog="boxmask export",
         description="Turn a training checkpoint into an ONNX bundle. The graph is compared with the network on crops "
-        f"of real images; above {LIMIT:.0e} nothing is written.",
+        f"of real images; above {PARITY_LIMIT:.0e} nothing is written.",
     )
     out.add_argument("checkpoint", type=Path, help="what `boxmask train` printed")
-    out.add_argument("bundle", type=Path, help="folder to write; it must not hold a bundle, unless --overwrite")
+    out.add_argument(
+        "bundle", type=Path, help="folder to write; it must not hold a bundle, unless --overwrite"
+    )
     out.add_argument("--images", type=Path, required=True, help="folder of photographs for the parity check")
-    out.add_argument("--half-weights", action="store_true", help="store weights as float16: half the file")
+    out.add_argument(
+        "--half-weights",
+        action="store_true",
+        help="store weights as float16: half the file; "
+        f"what that changes is measured too, and above {ROUNDING_LIMIT:.0e} nothing is written",
+    )
     out.add_argument("--license", default="Apache-2.0", help="SPDX licence of the weights")
     out.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
     return out
@@ -69,8 +77,15 @@ def main(argv: Sequence[str]) -> int:
         license_name=arguments.license,
     )
     for batch, error in parity.errors.items():
-        sys.stdout.write(f"parity at batch {batch}: {error:.2e} (limit {LIMIT:.0e}, {parity.crops} crops)\n")
-    size = bundle.network("cfs").file.stat().st_size / 1e6
+        sys.stdout.write(
+            f"parity at batch {batch}: {error:.2e} (limit {PARITY_LIMIT:.0e}, {parity.crops} crops)\n"
+        )
+    network = bundle.network("cfs")
+    if arguments.half_weights:
+        sys.stdout.write(
+            f"rounding of the weights: {network.rounding_error:.2e} (limit {ROUNDING_LIMIT:.0e})\n"
+        )
+    size = network.file.stat().st_size / 1e6
     sys.stdout.write(f"{target}: {GRAPH_FILE}, {size:.1f} MB, {len(bundle.class_names)} classes\n")
     return 0
 
@@ -95,16 +110,18 @@ def export_cfs(
         license_name: SPDX licence of the weights.
 
     Raises:
-        ParityError: The graph does not compute what the network computes.
+        ParityError: The graph does not compute what the network computes, or float16 holds its weights badly.
     """
+    exported = rounded(trained) if half_weights else trained
+    rounding_error = check_rounding(trained, exported, images) if half_weights else 0.0
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
         stage = Path(folder)
         file = stage / GRAPH_FILE
-        export_graph(trained.network, len(trained.class_names), trained.input_size, file)
+        export_graph(exported.network, len(trained.class_names), trained.input_size, file)
         if half_weights:
             halve_weights(file)
-        parity = check_parity(trained, file, images)
+        parity = check_parity(exported, file, images)
         network = Network(
             name="cfs",
             task=CFS_TASK,
@@ -116,6 +133,7 @@ def export_cfs(
             weights="float16" if half_weights else "float32",
             source_checkpoint=source,
             parity_error=parity.worst,
+            rounding_error=rounding_error,
             license=license_name,
             training_data=trained.training_data,
         )
@@ -146,5 +164,7 @@ def read_images(folder: Path) -> list[NDArray[np.uint8]]:
     """
     files = sorted(file for file in folder.glob("*") if file.suffix.lower() in IMAGE_SUFFIXES)[:MAX_IMAGES]
     if not files:
-        raise InvalidInputError(f"the parity check needs photographs, but {folder} holds none; name another folder")
+        raise InvalidInputError(
+            f"the parity check needs photographs, but {folder} holds none; name another folder"
+        )
     return [decode(file.read_bytes(), what=str(file)) for file in files]

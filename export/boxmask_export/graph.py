@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -56,13 +54,15 @@ def export_graph(network: CFS, num_classes: int, size: int, file: Path) -> None:
         "box_mask": torch.zeros(2, size, size, dtype=torch.uint8),
         "label": torch.zeros(2, num_classes),
     }
-    batch = torch.export.Dim("batch")
+    # One input names the axis; the others turn out to share it. Naming it in each of them warns.
+    dynamic: dict[str, dict[int, object]] = {name: {0: torch.export.Dim.DYNAMIC} for name in INPUTS}
+    dynamic[INPUTS[0]] = {0: torch.export.Dim("batch")}
     program = torch.onnx.export(
         CfsGraph(network).eval(),
         kwargs=example,
         input_names=list(INPUTS),
         output_names=[OUTPUT],
-        dynamic_shapes={name: {0: batch} for name in INPUTS},
+        dynamic_shapes=dynamic,
         opset_version=OPSET,
         dynamo=True,
         verbose=False,
@@ -71,27 +71,3 @@ def export_graph(network: CFS, num_classes: int, size: int, file: Path) -> None:
         raise RuntimeError("torch.onnx.export returned no program")
     program.save(str(file), external_data=False)
     onnx.checker.check_model(str(file), full_check=True)
-
-
-def halve_weights(file: Path) -> None:
-    """Stores the float32 weights as float16, cast back by the graph: half the file, float32 arithmetic.
-
-    ONNX Runtime folds the casts when it loads the graph, so speed and memory at run time stay the same.
-
-    Args:
-        file: The ONNX file; it is rewritten.
-    """
-    model = onnx.load(str(file))
-    graph = model.graph
-    casts = []
-    for index, tensor in enumerate(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
-            continue  # biases and norms are small, and feel the rounding most
-        name = tensor.name
-        half = numpy_helper.to_array(tensor).astype(np.float16)
-        graph.initializer[index].CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
-        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
-    for cast in reversed(casts):
-        graph.node.insert(0, cast)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(file))

@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
         DeviceError: The device asked for is not to be had.
         ListenError: The address is malformed or taken.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     bundle = Bundle.load(arguments.bundle or starter_path())
     engine = CfsEngine(bundle, device=arguments.device, threads=arguments.threads)
@@ -78,6 +78,14 @@ def _credentials(arguments: argparse.Namespace) -> grpc.ServerCredentials | None
     return grpc.ssl_server_credentials([pair])
 
 
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if (arguments.tls_cert is None) != (arguments.tls_key is None):
+        parser.error("--tls-cert and --tls-key go together")
+    return arguments
+
+
 def _parser() -> argparse.ArgumentParser:
     cores = available_cores()
     parser = argparse.ArgumentParser(
@@ -97,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-boxes", type=_positive, default=DEFAULTS.max_boxes, help="boxes of one image")
     add("--queue", type=_positive, default=256, help="requests inside; more are refused")
     add("--stream-window", type=_positive, default=16, help="unanswered items of one stream")
-    add("--grace", type=float, default=30.0, help="seconds that a drain may take")
+    add("--grace", type=_seconds, default=30.0, help="seconds that a drain may take")
     add("--tls-cert", type=Path, help="PEM certificate chain; needs --tls-key")
     add("--tls-key", type=Path, help="PEM private key; needs --tls-cert")
     return parser
@@ -107,4 +115,11 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a number of at least 1, but got {value}")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds from 0 up, but got {value:g}")
     return value

@@ -27,6 +27,7 @@ from boxmask_core.errors import (
     ListenError,
     MissingExtraError,
     ModelNotFoundError,
+    ParityError,
     QueueFullError,
     TooManyBoxesError,
     TrainingError,
@@ -82,6 +83,7 @@ RULES: dict[type[BoxmaskError], Rule] = {
     DeadlineError: Rule(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
     MissingExtraError: _INTERNAL,
     TrainingError: _INTERNAL,
+    ParityError: _INTERNAL,
 }
 
 

@@ -15,6 +15,7 @@ from boxmask_core.boxes import Box
 from boxmask_core.instances import Instance
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -62,25 +63,18 @@ class VocFolder:
     def image(self, key: str, content: bytes) -> None:
         (self.root / "JPEGImages" / f"{key}.jpg").write_bytes(content)
 
-    def annotation(
-        self, key: str, boxes: list[tuple[str, Box]], size: tuple[int, int] | None = (225, 150)
-    ) -> None:
-        """Corners may be anything; VOC counts from 1 and includes the last pixel."""
+    def annotation(self, key: str, boxes: list[tuple[str, Box]], size: tuple[int, int] = (225, 150)) -> None:
+        """VOC counts from 1 and includes the last pixel."""
         corners = [(name, (box.x0 + 1, box.y0 + 1, box.x1, box.y1)) for name, box in boxes]
         self.raw_annotation(key, corners, size)
 
-    def raw_annotation(
-        self,
-        key: str,
-        boxes: list[tuple[str, tuple[float, float, float, float]]],
-        size: tuple[int, int] | None,
-    ) -> None:
+    def raw_annotation(self, key: str, boxes: Sequence[tuple[str, Corners]], size: tuple[int, int]) -> None:
+        """Corners as they stand in the file; they may be anything."""
         root = ElementTree.Element("annotation")
         ElementTree.SubElement(root, "filename").text = f"{key}.jpg"
-        if size is not None:
-            element = ElementTree.SubElement(root, "size")
-            for tag, value in zip(("width", "height"), size, strict=True):
-                ElementTree.SubElement(element, tag).text = str(value)
+        element = ElementTree.SubElement(root, "size")
+        for tag, value in zip(("width", "height"), size, strict=True):
+            ElementTree.SubElement(element, tag).text = str(value)
         for name, corners in boxes:
             element = ElementTree.SubElement(root, "object")
             ElementTree.SubElement(element, "name").text = name

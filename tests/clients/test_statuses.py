@@ -109,7 +109,7 @@ class _Scripted:
             context.abort(code, self._status.message)
         return pb.ListModelsResponse()
 
-    def handlers(self) -> grpc.GenericRpcHandler[pb.ListModelsRequest, pb.ListModelsResponse]:
+    def handlers(self) -> grpc.GenericRpcHandler:
         handler = grpc.unary_unary_rpc_method_handler(
             self.list_models,
             request_deserializer=pb.ListModelsRequest.FromString,

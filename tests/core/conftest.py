@@ -55,7 +55,8 @@ def make_mask() -> MakeMask:
 @pytest.fixture(scope="session")
 def cat() -> NDArray[np.uint8]:
     """A photograph of a cat's face, uint8 RGB, (300, 451, 3)."""
-    return np.asarray(data.chelsea(), dtype=np.uint8)
+    photograph = data.chelsea()  # type: ignore[no-untyped-call]  # scikit-image has no types
+    return np.asarray(photograph, dtype=np.uint8)
 
 
 @pytest.fixture

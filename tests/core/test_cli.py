@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def interrupted(arguments: Sequence[str]) -> int:
+def interrupted(_: Sequence[str]) -> int:
     raise KeyboardInterrupt
 
 
@@ -25,11 +25,11 @@ def failing(arguments: Sequence[str]) -> int:
     raise DatasetError("a.xml", f"is\nbroken {list(arguments)}")
 
 
-def lacking(arguments: Sequence[str]) -> int:
+def lacking(_: Sequence[str]) -> int:
     raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
 
 
-def defective(arguments: Sequence[str]) -> int:
+def defective(_: Sequence[str]) -> int:
     raise ModuleNotFoundError("No module named 'boxmask_core.gone'", name="boxmask_core.gone")
 
 

@@ -41,7 +41,9 @@ def test_it_prints_every_class_of_the_truth_and_the_mean(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*folders) == 0
-    lines = {line.rsplit(maxsplit=1)[0]: line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:]}
+    lines = {
+        line.rsplit(maxsplit=1)[0]: line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:]
+    }
     assert lines == {
         "background": "50.00",
         "cat": "50.00",

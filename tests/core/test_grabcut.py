@@ -38,13 +38,16 @@ def scene(colour: tuple[int, int, int] = RED, *, radius: int = 15, noise: int = 
     rows, columns = np.mgrid[:80, :80]
     disc = (rows - 40) ** 2 + (columns - 40) ** 2 <= radius**2
     image = np.where(disc[:, :, None], colour, BLUE)
-    return np.asarray(image + np.random.default_rng(3).integers(-noise, noise + 1, image.shape)).astype(np.uint8)
+    return np.asarray(image + np.random.default_rng(3).integers(-noise, noise + 1, image.shape)).astype(
+        np.uint8
+    )
 
 
 @pytest.fixture(scope="module")
 def cup() -> NDArray[np.uint8]:
     """A photograph of a cup of coffee, every fourth pixel, (100, 150, 3)."""
-    return np.ascontiguousarray(data.coffee()[::4, ::4])
+    photograph = data.coffee()  # type: ignore[no-untyped-call]  # scikit-image has no types
+    return np.ascontiguousarray(photograph[::4, ::4])
 
 
 def disc(radius: float = 15) -> NDArray[np.bool_]:
@@ -220,7 +223,10 @@ def test_the_result_depends_on_the_seed_alone(cup: NDArray[np.uint8]) -> None:
 
 def test_a_box_partly_outside_gives_what_its_visible_part_gives() -> None:
     image = scene()[:, :45]
-    beyond, visible = coarse_proposal(image, Box(20, 20, 5000, 60)), coarse_proposal(image, Box(20, 20, 45, 60))
+    beyond, visible = (
+        coarse_proposal(image, Box(20, 20, 5000, 60)),
+        coarse_proposal(image, Box(20, 20, 45, 60)),
+    )
     assert beyond.window == visible.window
     assert (beyond.mask == visible.mask).all()
 

@@ -37,7 +37,12 @@ def png_claiming(width: int, height: int) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0"))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +79,7 @@ def test_exif_orientation_is_applied_to_pixels_and_header(
     decoded, header = decode(data), read_header(data)
     assert (decoded == reference).all()
     assert (header.height, header.width) == decoded.shape[:2] == ((30, 20) if orientation > 4 else (20, 30))
-    assert header.format == kind
+    assert (header.format, header.orientation, header.transposed) == (kind, orientation, orientation > 4)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "YCbCr", "CMYK", "RGBX"])
@@ -141,13 +146,17 @@ def test_the_limit_itself_is_allowed(picture: NDArray[np.uint8]) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", *LOSSLESS, "WEBP"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow also warns of a TIFF that is cut off
-def test_a_file_that_is_cut_off_is_refused_by_name(picture: NDArray[np.uint8], kind: str, share: float) -> None:
+def test_a_file_that_is_cut_off_is_refused_by_name(
+    picture: NDArray[np.uint8], kind: str, share: float
+) -> None:
     data = encoded(Image.fromarray(np.tile(picture, (4, 4, 1))), kind)
     with pytest.raises(InvalidImageError, match=r"photo\.img cannot be decoded"):
         decode(data[: int(len(data) * share)], what="photo.img")
 
 
-@pytest.mark.parametrize("data", [b"", b"GIF89a", b"<svg/>", b"\xff\xd8\xff", b"RIFF1234WAVE", b"BM", b"II*\0"])
+@pytest.mark.parametrize(
+    "data", [b"", b"GIF89a", b"<svg/>", b"\xff\xd8\xff", b"RIFF1234WAVE", b"BM", b"II*\0"]
+)
 def test_foreign_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(InvalidImageError):
         decode(data)

@@ -18,9 +18,15 @@ def as_png(image: Image.Image) -> bytes:
 
 @pytest.mark.parametrize(
     ("index", "colour"),
-    # From VOC's own documentation: background, aeroplane, bicycle, cat, person, tvmonitor, void.
-    [(0, (0, 0, 0)), (1, (128, 0, 0)), (2, (0, 128, 0)), (8, (64, 0, 0)), (15, (192, 128, 128))]
-    + [(20, (0, 64, 128)), (255, (224, 224, 192))],
+    [
+        pytest.param(0, (0, 0, 0), id="background"),
+        pytest.param(1, (128, 0, 0), id="aeroplane"),
+        pytest.param(2, (0, 128, 0), id="bicycle"),
+        pytest.param(8, (64, 0, 0), id="cat"),
+        pytest.param(15, (192, 128, 128), id="person"),
+        pytest.param(20, (0, 64, 128), id="tvmonitor"),
+        pytest.param(255, (224, 224, 192), id="void"),
+    ],
 )
 def test_the_palette_is_vocs(index: int, colour: tuple[int, int, int]) -> None:
     assert tuple(voc_palette()[index]) == colour
@@ -52,7 +58,9 @@ def test_a_foreign_palette_does_not_matter() -> None:
 
 
 def test_eight_bit_greyscale_is_taken_as_indices() -> None:
-    assert decode_indexed_png(as_png(Image.fromarray(np.array([[3, 255]], dtype=np.uint8)))).tolist() == [[3, 255]]
+    assert decode_indexed_png(as_png(Image.fromarray(np.array([[3, 255]], dtype=np.uint8)))).tolist() == [
+        [3, 255]
+    ]
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16", "1", "LA"])

@@ -59,7 +59,8 @@ def test_parts_hang_on_a_bridge_one_pixel_wide() -> None:
 
 
 def test_a_ragged_mask_keeps_its_shape() -> None:
-    mask = np.asarray(data.coins()[:150, :200] > 110)
+    photograph = data.coins()  # type: ignore[no-untyped-call]  # scikit-image has no types
+    mask = np.asarray(photograph[:150, :200] > 110)
     polygon = bridged_polygon(mask)
     assert polygon is not None
     assert polygon.bridged_parts > 10

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from boxmask_core.bundle import Bundle
 from boxmask_server.engine import CfsEngine
 from tests.bundles import write_tiny_bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")

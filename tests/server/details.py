@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import grpc
+from typing import TYPE_CHECKING
+
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
+
+if TYPE_CHECKING:
+    import grpc
 
 
 def status_of(error: grpc.aio.AioRpcError) -> Status:

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import io
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
 from boxmask_core.boxes import Box
 from boxmask_core.instances import Instance
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 @cache
 def cat() -> NDArray[np.uint8]:
     """A cat, 225 x 150 pixels."""
-    return np.asarray(Image.fromarray(data.chelsea()).resize((225, 150)))
+    photograph = data.chelsea()  # type: ignore[no-untyped-call]  # scikit-image has no types
+    return np.asarray(Image.fromarray(photograph).resize((225, 150)))
 
 
 @cache
 def astronaut() -> NDArray[np.uint8]:
     """An astronaut, 128 x 128 pixels."""
-    return np.asarray(Image.fromarray(data.astronaut()).resize((128, 128)))
+    photograph = data.astronaut()  # type: ignore[no-untyped-call]  # scikit-image has no types
+    return np.asarray(Image.fromarray(photograph).resize((128, 128)))
 
 
 @cache

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import grpc
 
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask.v1 import labeling_pb2_grpc as pb_grpc
-from boxmask_core.instances import Instance
 from boxmask_server.converters import model_of
-from boxmask_server.engine import CfsEngine
 from boxmask_server.pipeline import Limits, PseudoLabeler
 from boxmask_server.server import Server, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from boxmask_core.instances import Instance
+    from boxmask_server.engine import CfsEngine
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,9 @@ async def serving(
             await server.drain(5)
 
 
-def request_of(image: bytes, *instances: Instance, method: pb.Method.ValueType = pb.METHOD_CFS) -> pb.PseudoLabelRequest:
+def request_of(
+    image: bytes, *instances: Instance, method: pb.Method.ValueType = pb.METHOD_CFS
+) -> pb.PseudoLabelRequest:
     """Writes a question."""
     return pb.PseudoLabelRequest(
         image=image,

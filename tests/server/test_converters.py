@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 
 import numpy as np
 import pytest
@@ -63,9 +64,9 @@ def test_a_box_that_was_forgotten_is_a_degenerate_box() -> None:
 def test_a_value_from_a_later_contract_is_refused(field: str) -> None:
     request = pb.PseudoLabelRequest()
     setattr(request, field, 99)
+    read = partial(wanted_of, request, ()) if field == "mask_encoding" else partial(question_of, request)
     with pytest.raises(InvalidRequestError, match=f"{field}: expected one of .*, but got 99"):
-        question_of(request)
-        wanted_of(request, ())
+        read()
 
 
 def test_label_map_classes_are_the_networks_then_the_requests() -> None:

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from boxmask_core.bundle import Bundle
 from boxmask_core.errors import BundleError, DeviceError
 from boxmask_server import engine as engine_module
 from boxmask_server.engine import CPU, CUDA, CfsEngine, CfsInput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from boxmask_core.bundle import Bundle
 
 
 def test_the_answer_is_the_networks_foreground_probability(bundle: Bundle, engine: CfsEngine) -> None:
@@ -21,7 +25,7 @@ def test_the_answer_is_the_networks_foreground_probability(bundle: Bundle, engin
     for row, item in zip(label, items, strict=True):
         if item.class_index is not None:
             row[item.class_index] = 1
-    (expected,) = reference.run(
+    (foreground,) = reference.run(
         None,
         {
             "image": np.stack([item.pixels for item in items]),
@@ -29,6 +33,7 @@ def test_the_answer_is_the_networks_foreground_probability(bundle: Bundle, engin
             "label": label,
         },
     )
+    expected = np.asarray(foreground, dtype=np.float32)
     answers = engine.run(items)
     assert all(answer.dtype == np.float32 for answer in answers)
     np.testing.assert_allclose(np.stack(answers), expected, atol=1e-4)

@@ -3,11 +3,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from boxmask_server.host_pool import HostPool, available_cores
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 AFFINITY = len(os.sched_getaffinity(0))
 

@@ -2,15 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from boxmask_core.boxes import Box
-from boxmask_core.bundle import Bundle
 from boxmask_core.crops import network_crop, probability_in_image
 from boxmask_core.errors import (
     ImageTooLargeError,
@@ -24,6 +21,13 @@ from boxmask_core.instances import Instance
 from boxmask_server.engine import CfsEngine, CfsInput
 from boxmask_server.pipeline import Answer, Limits, Method, PseudoLabeler, Question
 from tests.server.pictures import CAT, CORNER, EAR, HEAD, cat, png
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from boxmask_core.bundle import Bundle
 
 Result = TypeVar("Result")
 
@@ -219,8 +223,9 @@ def _with(
 
 
 def _content(answer: Answer) -> tuple[object, ...]:
-    masks = [
-        (mask.instance, mask.quality, mask.proposal.window, mask.proposal.fallback, mask.proposal.mask.tobytes())
-        for mask in answer.masks
-    ]
+    masks = []
+    for mask in answer.masks:
+        proposal = mask.proposal
+        content = (proposal.window, proposal.fallback, proposal.mask.tobytes())
+        masks.append((mask.instance, mask.quality, content))
     return answer.width, answer.height, answer.model_digest, masks

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
@@ -23,6 +23,9 @@ from boxmask_core.errors import (
 from boxmask_server.status import RULES, to_status
 from tests.server.details import field_of, reason_of, retry_seconds_of
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 CODE = grpc.StatusCode
 
 
@@ -41,7 +44,12 @@ def test_every_reason_is_promised_in_the_contract_and_every_promise_is_kept() ->
 @pytest.mark.parametrize(
     ("error", "code", "reason", "field"),
     [
-        (InvalidBoxError((1, 1, 0, 0), "rule").of(3, "x"), CODE.INVALID_ARGUMENT, "INVALID_BOX", "instances[3].box"),
+        (
+            InvalidBoxError((1, 1, 0, 0), "rule").of(3, "x"),
+            CODE.INVALID_ARGUMENT,
+            "INVALID_BOX",
+            "instances[3].box",
+        ),
         (InvalidImageError("image", "cut off"), CODE.INVALID_ARGUMENT, "INVALID_IMAGE", "image"),
         (ImageTooLargeError("pixels", 2, 1), CODE.INVALID_ARGUMENT, "IMAGE_TOO_LARGE", "image"),
         (TooManyBoxesError(2, 1), CODE.INVALID_ARGUMENT, "TOO_MANY_BOXES", "instances"),

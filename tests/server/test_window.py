@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from boxmask_core.errors import DrainingError
 from boxmask_server.window import answered
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 class Questions:

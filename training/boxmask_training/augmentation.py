@@ -49,4 +49,5 @@ def jittered_colours(pixels: NDArray[np.uint8], rng: Generator) -> NDArray[np.ui
     out = grey + (out - grey) * np.float32(rng.uniform(*SATURATION))
     mean = out.mean()
     out = mean + (out - mean) * np.float32(rng.uniform(*CONTRAST))
-    return np.clip(out, 0, 255).astype(np.uint8)
+    changed: NDArray[np.uint8] = np.clip(out, 0, 255).astype(np.uint8)
+    return changed

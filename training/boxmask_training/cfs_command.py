@@ -22,7 +22,7 @@ from boxmask_training.validation import HeldOut
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from boxmask_core.formats import DetectionDataset
+    from boxmask_core.formats.interface import DetectionDataset
 
 CONFIGS = {"paper": cfs_paper.SETTINGS, "starter": cfs_starter.SETTINGS}
 
@@ -37,15 +37,22 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--data", type=Path, required=True, help="dataset with boxes (VOC, COCO or YOLO)")
     out.add_argument("--split", help="image set of the dataset")
     out.add_argument(
-        "--proposals", type=Path, required=True, help="what `boxmask convert --method grabcut --to coco` wrote"
+        "--proposals",
+        type=Path,
+        required=True,
+        help="what `boxmask convert --method grabcut --to coco` wrote",
     )
-    out.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoints, TensorBoard log")
+    out.add_argument(
+        "--out", type=Path, required=True, help="folder of the run: checkpoints, TensorBoard log"
+    )
     out.add_argument("--config", choices=sorted(CONFIGS), default="paper", help="recipe to start from")
     out.add_argument("--hold-out", type=Path, help="file of image keys, one a line, that judge checkpoints")
     out.add_argument("--truth", type=Path, help="folder of true label maps (KEY.png) of the held-out images")
     out.add_argument("--judge-classes", default="", help="comma-separated classes to judge by; default: all")
     out.add_argument("--without-class", action="append", default=[], help="class to leave out of training")
-    out.add_argument("--training-data", default="", help="what the data is, for the bundle; default: its folder's name")
+    out.add_argument(
+        "--training-data", default="", help="what the data is, for the bundle; default: its folder's name"
+    )
     out.add_argument("--accelerator", default="auto", help="auto, cpu or cuda")
     out.add_argument("--devices", default="auto", help="auto, or a number per node (several: use torchrun)")
     out.add_argument("--precision", default="32-true", help="32-true, 16-mixed or bf16-mixed")
@@ -129,17 +136,25 @@ def read_held_out(arguments: argparse.Namespace, dataset: DetectionDataset) -> H
         DatasetError: A held-out image or its label map is missing.
     """
     if (arguments.hold_out is None) != (arguments.truth is None):
-        raise TrainingError("--hold-out and --truth go together: the images to judge by, and their true label maps")
+        raise TrainingError(
+            "--hold-out and --truth go together: the images to judge by, and their true label maps"
+        )
     if arguments.hold_out is None:
         return None
     wanted = set(arguments.hold_out.read_text(encoding="utf-8").split())
     records = tuple(item for item in dataset if isinstance(item, ImageRecord) and item.key in wanted)
     if missing := sorted(wanted - {record.key for record in records}):
-        raise DatasetError(arguments.hold_out, f"{len(missing)} images are not in the dataset, first: {missing[0]}")
+        raise DatasetError(
+            arguments.hold_out, f"{len(missing)} images are not in the dataset, first: {missing[0]}"
+        )
     for record in records:
         if not (arguments.truth / f"{record.key}.png").is_file():
-            raise DatasetError(arguments.truth, f"the label map {record.key}.png of a held-out image is missing")
+            raise DatasetError(
+                arguments.truth, f"the label map {record.key}.png of a held-out image is missing"
+            )
     judged = tuple(filter(None, arguments.judge_classes.split(","))) or dataset.class_names
     if unknown := set(judged) - set(dataset.class_names):
-        raise TrainingError(f"--judge-classes names classes that the dataset does not have: {sorted(unknown)}")
+        raise TrainingError(
+            f"--judge-classes names classes that the dataset does not have: {sorted(unknown)}"
+        )
     return HeldOut(records, arguments.truth, dataset.class_names, judged)

@@ -1,15 +1,18 @@
-"""Checkpoints: everything a run needs to go on exactly, and everything an export needs to rebuild the model."""
+"""Checkpoints: what a run needs to go on exactly, and what an export needs to rebuild the network."""
 
 from __future__ import annotations
 
-import os
+import zipfile
 from dataclasses import dataclass
+from pickle import UnpicklingError
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from boxmask_core.atomic import open_atomically
 from boxmask_core.errors import TrainingError
-from boxmask_training.models.build import build_cfs
+from boxmask_training.models.build import MAX_REASON, build_cfs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,12 +48,8 @@ def save(path: Path, state: dict[str, Any]) -> None:
         path: Where to write.
         state: Tensors and plain values.
     """
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as stream:
+    with open_atomically(path) as stream:
         torch.save({"format": FORMAT, **state}, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -61,12 +60,17 @@ def load(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise TrainingError(f"there is no checkpoint {path}")
+    if not zipfile.is_zipfile(path):  # what torch writes; the end of a cut file is missing
+        raise TrainingError(f"{path} is not a boxmask checkpoint, or it was cut off; copy it again")
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise TrainingError(f"{path} is not a boxmask checkpoint, or is damaged: {error}") from error
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, LookupError, UnpicklingError) as error:
+        reason = shorten(str(error), MAX_REASON)
+        raise TrainingError(f"{path} is not a boxmask checkpoint, or is damaged: {reason}") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise TrainingError(f"expected {path} to be a checkpoint of format {FORMAT}; train again with this version")
+        raise TrainingError(
+            f"expected {path} to be a checkpoint of format {FORMAT}; train again with this version"
+        )
     return state
 
 

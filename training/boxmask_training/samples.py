@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from boxmask_core.boxes import Box, Window
 from boxmask_core.crops import network_crop
 from boxmask_core.errors import TrainingError
 from boxmask_core.formats.keys import key_of
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from boxmask_core.boxes import Box, Window
     from boxmask_core.formats.coco_masks import CocoMasks
     from boxmask_training.settings import CfsSettings
 
@@ -82,13 +82,22 @@ def select_samples(
     indices = {name: index for index, name in enumerate(class_names)}
     held_out, unseen = set(without_images), set(without_classes)
     samples: list[Sample] = []
-    left_out = {"held_out_image": 0, "held_out_class": 0, "crowd": 0, "small": 0, "fallback": 0, "not_tight": 0}
+    left_out = {
+        "held_out_image": 0,
+        "held_out_class": 0,
+        "crowd": 0,
+        "small": 0,
+        "fallback": 0,
+        "not_tight": 0,
+    }
     for image in masks.images:
         key = key_of(image.file_name, image.file_name)
         for instance, proposal in masks.instances(image):
-            box = instance.box
+            box = instance.box.clipped(image.width, image.height)
             if instance.class_name not in indices:
-                raise TrainingError(f"{image.file_name}: the class {instance.class_name!r} is not in the class list")
+                raise TrainingError(
+                    f"{image.file_name}: the class {instance.class_name!r} is not in the class list"
+                )
             if key in held_out:
                 left_out["held_out_image"] += 1
             elif instance.class_name in unseen:
@@ -106,7 +115,9 @@ def select_samples(
                 rle = encode_rle(proposal.mask)
                 samples.append(Sample(path, box, indices[instance.class_name], proposal.window, rle))
     if not samples:
-        raise TrainingError(f"no box is left to train on (left out: {left_out}); lower min_side or min_tightness")
+        raise TrainingError(
+            f"no box is left to train on (left out: {left_out}); lower min_side or min_tightness"
+        )
     return Selection(tuple(samples), left_out)
 
 
@@ -144,8 +155,9 @@ class CfsDataset(Dataset[tuple["Tensor", "Tensor", "Tensor", "Tensor"]]):
         sample, size = self.samples[index], self.settings.size
         rng = np.random.default_rng((self.settings.seed, epoch, index))
         image = decode(sample.image.read_bytes(), what=str(sample.image))
-        window = jittered_window(sample.box, rng) if self.settings.augment else sample.box.expanded().window()
-        crop = network_crop(image, sample.box, size, window)
+        box = sample.box.clipped(image.shape[1], image.shape[0])
+        window = jittered_window(box, rng) if self.settings.augment else box.expanded().window()
+        crop = network_crop(image, box, size, window)
         pixels, box_mask, target = crop.pixels, crop.box_mask, target_in_crop(sample, window, size)
         if self.settings.augment:
             pixels = jittered_colours(pixels, rng)

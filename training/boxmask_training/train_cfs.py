@@ -133,7 +133,9 @@ def train_cfs(job: CfsJob) -> Path:
         raise TrainingError(f"expected at least {needed} boxes for one batch, but got {len(job.samples)}")
     dataset = CfsDataset(job.samples, len(job.class_names), settings)
     loader = fabric.setup_dataloaders(
-        DataLoader(dataset, batch_sampler=batches, num_workers=job.workers, pin_memory=fabric.device.type == "cuda"),
+        DataLoader(
+            dataset, batch_sampler=batches, num_workers=job.workers, pin_memory=fabric.device.type == "cuda"
+        ),
         use_distributed_sampler=False,
     )
     progress = restore(job, network, average, wrapped)
@@ -205,7 +207,9 @@ def build_optimizer(network: CFS, settings: CfsSettings) -> Optimizer:
     return AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
 
 
-def set_learning_rate(optimizer: Any, settings: CfsSettings, epoch: int, step: int, steps_per_epoch: int) -> float:
+def set_learning_rate(
+    optimizer: Any, settings: CfsSettings, epoch: int, step: int, steps_per_epoch: int
+) -> float:
     """Sets every group's learning rate for one step and returns the decoder's."""
     if settings.schedule == "step":
         factor = step_decay(epoch, factor=settings.lr_factor, every=settings.lr_every)
@@ -271,7 +275,9 @@ def job_digest(job: CfsJob) -> str:
     return digest.hexdigest()
 
 
-def save_state(job: CfsJob, name: str, network: CFS, average: CFS, optimizer: Any, progress: Progress) -> None:
+def save_state(
+    job: CfsJob, name: str, network: CFS, average: CFS, optimizer: Any, progress: Progress
+) -> None:
     """Writes a checkpoint of the run."""
     checkpoint.save(
         job.out / name,

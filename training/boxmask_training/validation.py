@@ -17,7 +17,6 @@ from boxmask_core.instances import InstanceMask
 from boxmask_core.palette import decode_indexed_png
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -98,7 +97,8 @@ def _masks(
     masks = []
     answers = predict(network, image, record, indices, size)
     for instance, answer in zip(record.instances, answers, strict=True):
-        probability, visible = probability_in_image(answer, instance.box.expanded().window(), (width, height))
+        window = instance.box.clipped(width, height).expanded().window()
+        probability, visible = probability_in_image(answer, window, (width, height))
         proposal = cfs_proposal(image, instance.box, probability, visible)
         masks.append(InstanceMask(instance, proposal, 0.0))
     return masks

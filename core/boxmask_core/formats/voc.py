@@ -232,6 +232,6 @@ def _declared_size(annotation: Element) -> tuple[int, int] | None:
 def _image_path(folder: Path, key: str, filename: str) -> Path:
     """Returns the key's image, else the one that the annotation names, else where VOC would have it."""
     suffixes = [variant for suffix in IMAGE_SUFFIXES for variant in (suffix, suffix.upper())]
-    named = (folder / key).with_name(Path(filename).name or key)
+    named = (folder / key).parent / Path(filename).name
     candidates = [folder / f"{key}{suffix}" for suffix in suffixes]
     return next((path for path in (*candidates, named) if path.is_file()), folder / f"{key}.jpg")

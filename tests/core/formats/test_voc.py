@@ -34,7 +34,9 @@ class Folder:
         (root / "Annotations").mkdir(parents=True)
         (root / "JPEGImages").mkdir()
 
-    def add(self, key: str, *objects: str, size: str = "", filename: str = "", image: str | None = None) -> None:
+    def add(
+        self, key: str, *objects: str, size: str = "", filename: str = "", image: str | None = None
+    ) -> None:
         content = f"<annotation><filename>{filename}</filename>{size}{''.join(objects)}</annotation>"
         self.add_raw(key, content)
         path = self.root / "JPEGImages" / (image or f"{key}.jpg")
@@ -209,7 +211,9 @@ def test_the_image_is_found_by_its_key_and_then_by_the_name_in_the_file(
     assert only(VocDataset(folder.root)).path == folder.root / "JPEGImages" / expected
 
 
-@pytest.mark.parametrize("size", ["", "<size><width>0</width><height>0</height></size>", "<size><width>x</width></size>"])
+@pytest.mark.parametrize(
+    "size", ["", "<size><width>0</width><height>0</height></size>", "<size><width>x</width></size>"]
+)
 def test_a_size_that_says_nothing_is_no_size(folder: Folder, size: str) -> None:
     folder.add("a", size=size)
     assert only(VocDataset(folder.root)).declared_size is None

@@ -88,7 +88,10 @@ def test_an_empty_label_file_is_a_negative_and_a_missing_one_is_left_out_and_cou
     configure(tmp_path, "train: images\nnames: [cat]\n")
     dataset = YoloDataset(tmp_path)
     assert len(dataset) == 2
-    assert [(record.key, len(record.instances)) for record in records(dataset)] == [("negative", 0), ("positive", 1)]
+    assert [(record.key, len(record.instances)) for record in records(dataset)] == [
+        ("negative", 0),
+        ("positive", 1),
+    ]
     assert dataset.notes == ("1 images have no label file and are left out",)
 
 
@@ -180,8 +183,16 @@ def test_unreadable_images_and_labels_are_reported_and_the_rest_goes_on(tmp_path
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "names: [cat", "train: images\n", "names: {a: cat}\ntrain: images\n", "names: [cat]\n"]
-    + ["names: [cat]\ntrain: nowhere\n", "\0"],
+    [
+        "",
+        "[]",
+        "\0",
+        "names: [cat",
+        "names: [cat]\n",
+        "names: [cat]\ntrain: nowhere\n",
+        "names: {a: cat}\ntrain: images\n",
+        "train: images\n",
+    ],
 )
 def test_a_configuration_that_breaks_the_format_is_refused_by_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "images").mkdir()

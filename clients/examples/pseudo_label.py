@@ -1,0 +1,31 @@
+"""Masks for the boxes of one image.
+
+Usage: ``python clients/examples/pseudo_label.py IMAGE CLASS X0 Y0 X1 Y1 [SERVER]``; corners in pixels, from 0.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from boxmask_client import Client
+from boxmask_core.boxes import Box
+from boxmask_core.instances import Instance
+
+
+def main(
+    image: str, class_name: str, x0: str, y0: str, x1: str, y1: str, server: str = "localhost:8500"
+) -> None:
+    """Asks a server, and tells what it answered."""
+    instance = Instance(Box(float(x0), float(y0), float(x1), float(y1)), class_name)
+    with Client(server) as client:
+        answer = client.pseudo_label(Path(image), [instance])
+    (mask,) = answer.masks
+    sys.stdout.write(
+        f"{mask.instance.class_name}: {int(mask.proposal.mask.sum())} pixels in {mask.proposal.window}, "
+        f"quality {mask.quality:.2f}, in {answer.timings.total_ms:.0f} ms\n"
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

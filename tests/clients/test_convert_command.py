@@ -1,0 +1,238 @@
+"""``boxmask convert``, in this process and through a real server."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.clients.scenes import CAT, EAR, VocFolder, cat, jpeg
+
+from boxmask_client import UnavailableError
+from boxmask_convert.command import SOME_FAILED, main
+from boxmask_core.errors import BundleError, DatasetError
+from boxmask_core.palette import decode_indexed_png
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from boxmask_core.bundle import Bundle
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> VocFolder:
+    folder = VocFolder(tmp_path / "data")
+    for i in range(3):
+        folder.good(f"good{i}", seed=i)
+    return folder
+
+
+def _errors(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "errors.jsonl").read_text().splitlines()]
+
+
+def _summary(out: Path) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads((out / "summary.json").read_text())
+    return summary
+
+
+def _masks(out: Path) -> dict[str, bytes]:
+    """Every file that holds masks, by its path."""
+    reports = {"report.html", "summary.json"}
+    files = sorted(path for path in out.rglob("*") if path.is_file() and path.name not in reports)
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
+
+
+def test_boxes_become_label_maps_of_the_images_size(data: VocFolder, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main([str(data.root), "--to", "voc", str(out), "--method", "box"]) == 0
+    names = (out / "class_names.txt").read_text().split()
+    expected = np.zeros((150, 225), dtype=np.uint8)
+    expected[CAT.box.window().slices()] = names.index("cat")
+    expected[EAR.box.window().slices()] = names.index("ear")
+    labels = decode_indexed_png((out / "SegmentationClass" / "good1.png").read_bytes())
+    np.testing.assert_array_equal(labels, expected)
+    assert _errors(out) == []
+    summary = _summary(out)
+    assert (summary["images_converted"], summary["boxes_masked"], summary["failures"]) == (3, 6, {})
+    assert summary["classes"]["ear"]["boxes"] == 3
+
+
+@pytest.mark.parametrize("target", ["voc", "coco", "yolo"])
+def test_a_server_and_this_process_write_the_same_bytes(
+    data: VocFolder, tmp_path: Path, bundle: Bundle, server: str, target: str
+) -> None:
+    common = [str(data.root), "--to", target, "--no-report"]
+    assert main([*common, str(tmp_path / "local"), "--bundle", str(bundle.root)]) == 0
+    assert main([*common, str(tmp_path / "remote"), "--server", server]) == 0
+    assert _masks(tmp_path / "local") == _masks(tmp_path / "remote")
+    assert _summary(tmp_path / "local")["model_digests"] == _summary(tmp_path / "remote")["model_digests"]
+
+
+@pytest.mark.parametrize("where", ["local", "remote"])
+def test_what_is_wrong_with_one_image_or_box_is_named_and_the_rest_is_converted(
+    data: VocFolder, tmp_path: Path, bundle: Bundle, server: str, where: str
+) -> None:
+    data.annotation("missing", [("cat", CAT.box)])
+    data.image("text", b"this is no image")
+    data.annotation("text", [("cat", CAT.box)])
+    data.image("truncated", jpeg(cat())[:2000])
+    data.annotation("truncated", [("cat", CAT.box)])
+    data.image("boxes", jpeg(cat()))
+    corners = [
+        ("cat", (50.0, 50.0, 20.0, 90.0)),
+        ("cat", (900.0, 900.0, 950.0, 950.0)),
+        ("ear", (51, 11, 90, 60)),
+    ]
+    data.raw_annotation("boxes", corners, (225, 150))
+    data.image("size", jpeg(cat()))
+    data.annotation("size", [("cat", CAT.box)], size=(500, 375))
+    data.image("xml", jpeg(cat()))
+    (data.root / "Annotations" / "xml.xml").write_text("<annotation><object>")
+    out = tmp_path / "out"
+    source = ["--bundle", str(bundle.root)] if where == "local" else ["--server", server]
+    assert main([str(data.root), "--to", "voc", str(out), *source]) == SOME_FAILED
+    found = {(error["key"], error["box"], error["kind"]) for error in _errors(out)}
+    assert found == {
+        ("boxes", "0", "invalid_box"),
+        ("boxes", "1", "box_outside_image"),
+        ("missing", None, "missing_image"),
+        ("size", None, "size_mismatch"),
+        ("text", None, "corrupt_image"),
+        ("truncated", None, "corrupt_image"),
+        ("xml", None, "bad_annotation"),
+    }
+    written = {path.stem for path in (out / "SegmentationClass").iterdir()}
+    assert written == {"good0", "good1", "good2", "boxes"}
+    summary = _summary(out)
+    assert (summary["images"], summary["images_converted"], summary["images_failed"]) == (9, 4, 5)
+    report = (out / "report.html").read_text()
+    assert all(error["key"] in report for error in _errors(out))
+
+
+def test_a_second_run_gives_the_same_bytes(data: VocFolder, tmp_path: Path, bundle: Bundle) -> None:
+    for name in ("first", "second"):
+        main(
+            [
+                str(data.root),
+                "--to",
+                "coco",
+                str(tmp_path / name),
+                "--bundle",
+                str(bundle.root),
+                "--no-report",
+            ]
+        )
+    assert _masks(tmp_path / "first") == _masks(tmp_path / "second")
+
+
+def test_the_report_needs_nothing_else_and_shows_every_step(
+    data: VocFolder, tmp_path: Path, bundle: Bundle
+) -> None:
+    out = tmp_path / "out"
+    main([str(data.root), "--to", "voc", str(out), "--bundle", str(bundle.root)])
+    report = (out / "report.html").read_text()
+    assert all(
+        report.count(f"<figcaption>{step}") == 6
+        for step in ("Image", "Box", "GrabCut", "CFS<", "CFS, refined")
+    )
+    assert report.count('class="badge">written') == 6
+    assert "http" not in report
+    assert "<script" not in report
+
+
+def test_names_from_the_dataset_are_escaped_in_the_report(data: VocFolder, tmp_path: Path) -> None:
+    data.image("<b>bold", jpeg(cat()))
+    data.annotation("<b>bold", [("<script>alert(1)</script>", CAT.box)])
+    out = tmp_path / "out"
+    main([str(data.root), "--to", "coco", str(out), "--method", "box"])
+    report = (out / "report.html").read_text()
+    assert "<script" not in report
+    assert "<b>bold" not in report
+    assert "&lt;script&gt;" in report
+
+
+def test_an_image_without_boxes_gives_an_empty_label_map(tmp_path: Path) -> None:
+    data = VocFolder(tmp_path / "data")
+    data.image("empty", jpeg(cat()))
+    data.annotation("empty", [])
+    assert main([str(data.root), "--to", "voc", str(tmp_path / "out"), "--method", "box"]) == 0
+    labels = decode_indexed_png((tmp_path / "out" / "SegmentationClass" / "empty.png").read_bytes())
+    assert not labels.any()
+
+
+def test_limit_takes_the_first_images(data: VocFolder, tmp_path: Path) -> None:
+    main(
+        [
+            str(data.root),
+            "--to",
+            "voc",
+            str(tmp_path / "out"),
+            "--method",
+            "box",
+            "--limit",
+            "2",
+            "--no-report",
+        ]
+    )
+    assert [path.stem for path in sorted((tmp_path / "out" / "SegmentationClass").iterdir())] == [
+        "good0",
+        "good1",
+    ]
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_turned_photograph_is_masked_upright(tmp_path: Path) -> None:
+    data = VocFolder(tmp_path / "data")
+    data.image("turned", jpeg(cat(), orientation=6))
+    data.annotation("turned", [("cat", CAT.box)], size=(225, 150))
+    assert main([str(data.root), "--to", "voc", str(tmp_path / "out"), "--method", "box"]) == 0
+    with Image.open(tmp_path / "out" / "SegmentationClass" / "turned.png") as labels:
+        assert labels.size == (150, 225)
+        assert labels.getbbox() == (10, 40, 142, 190)
+    assert _summary(tmp_path / "out")["images_turned"] == 1
+
+
+def test_the_plan_and_the_outcome_are_told(
+    data: VocFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data.annotation("missing", [("cat", CAT.box)])
+    main([str(data.root), "--to", "voc", str(tmp_path / "out"), "--method", "box"])
+    told = capsys.readouterr().out
+    assert "4 images" in told
+    assert "3 of 4 images, 6 masks" in told
+    assert "1 missing_image" in told
+    assert str(tmp_path / "out" / "report.html") in told
+
+
+def test_what_cannot_be_done_leaves_nothing(data: VocFolder, tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    with pytest.raises(DatasetError):
+        main([str(tmp_path / "nowhere"), "--to", "voc", out])
+    with pytest.raises(BundleError):
+        main([str(data.root), "--to", "voc", out, "--bundle", str(tmp_path)])
+    with pytest.raises(UnavailableError):
+        main([str(data.root), "--to", "voc", out, "--server", f"unix:{tmp_path}/nothing"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [],
+        ["--to", "jpeg"],
+        ["--to", "voc", "--limit", "0"],
+        ["--to", "voc", "--server", "a:1", "--bundle", "b"],
+        ["--to", "voc", "--server", "a:1", "--workers", "2"],
+        ["--to", "voc", "--method", "magic"],
+    ],
+)
+def test_a_wrong_command_line_ends_with_status_2(
+    wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["data", "out", *wrong])
+    assert caught.value.code == 2
+    assert "usage: boxmask convert" in capsys.readouterr().err
