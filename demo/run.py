@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.make_dataset import make_dataset
-
 from boxmask_convert.command import main as convert
 from boxmask_core.bundle import starter_path
+from demo.make_dataset import make_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

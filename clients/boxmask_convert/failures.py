@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Self
 
-from boxmask_client import DeadlineExceededError, OverloadedError, RejectedError, ServerError
+from boxmask_client import RejectedError, ServerError
 from boxmask_core.errors import (
     BoxmaskError,
     ImageTooLargeError,
@@ -20,6 +20,10 @@ from boxmask_core.errors import (
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
+
+
+KEPT = 50
+"""Failures kept in memory, for the report."""
 
 
 class FailureKind(enum.StrEnum):
@@ -75,8 +79,6 @@ _KINDS: dict[type[BoxmaskError], FailureKind] = {
     InvalidImageError: FailureKind.CORRUPT_IMAGE,
     ImageTooLargeError: FailureKind.IMAGE_TOO_LARGE,
     TooManyBoxesError: FailureKind.TOO_MANY_BOXES,
-    OverloadedError: FailureKind.SERVER_ERROR,
-    DeadlineExceededError: FailureKind.SERVER_ERROR,
     ServerError: FailureKind.SERVER_ERROR,
 }
 _REASONS: dict[str, FailureKind] = {
@@ -126,7 +128,3 @@ class FailureLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stream.close()
-
-
-KEPT = 50
-"""Failures kept in memory, for the report."""

@@ -1,6 +1,6 @@
 """Masks for the boxes of one image.
 
-Usage: ``python clients/examples/pseudo_label.py IMAGE CLASS X0 Y0 X1 Y1 [SERVER]``; corners in pixels, from 0.
+Usage: ``python clients/examples/pseudo_label.py IMAGE CLASS X0 Y0 X1 Y1 [SERVER]``, pixels from 0.
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ from boxmask_core.boxes import Box
 from boxmask_core.instances import Instance
 
 
-def main(
-    image: str, class_name: str, x0: str, y0: str, x1: str, y1: str, server: str = "localhost:8500"
-) -> None:
+def main(image: Path, instance: Instance, server: str = "localhost:8500") -> None:
     """Asks a server, and tells what it answered."""
-    instance = Instance(Box(float(x0), float(y0), float(x1), float(y1)), class_name)
     with Client(server) as client:
-        answer = client.pseudo_label(Path(image), [instance])
+        answer = client.pseudo_label(image, [instance])
     (mask,) = answer.masks
     sys.stdout.write(
         f"{mask.instance.class_name}: {int(mask.proposal.mask.sum())} pixels in {mask.proposal.window}, "
@@ -28,4 +25,6 @@ def main(
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    path, class_name, *numbers = sys.argv[1:7]
+    x0, y0, x1, y1 = map(float, numbers)
+    main(Path(path), Instance(Box(x0, y0, x1, y1), class_name), *sys.argv[7:])

@@ -45,8 +45,8 @@ def rounded(trained: TrainedCfs) -> TrainedCfs:
 def halve_weights(file: Path) -> None:
     """Stores as float16 every weight of a graph that float16 holds exactly, and lets the graph cast it back.
 
-    Nothing that the graph computes changes. ONNX Runtime folds the casts when it loads the graph, so speed and
-    memory at run time stay the same.
+    Nothing that the graph computes changes. ONNX Runtime folds the casts when it loads the graph, so speed
+    and memory at run time stay the same.
 
     Args:
         file: The ONNX file, of a network that `rounded` made; it is rewritten.
@@ -71,7 +71,7 @@ def halve_weights(file: Path) -> None:
 
 
 def _fold_norms(network: nn.Module) -> None:
-    """Folds every batch norm that follows a convolution; a module's children stand in the order of their use."""
+    """Folds every batch norm into the convolution before it; children stand in the order of their use."""
     for parent in list(network.modules()):
         for (name, conv), (norm_name, norm) in pairwise(list(parent.named_children())):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):

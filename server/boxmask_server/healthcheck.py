@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
                 health_pb2.HealthCheckRequest(), timeout=TIMEOUT
             )
         except grpc.RpcError as error:
-            sys.stderr.write(f"{argv[0]} does not answer: {error}\n")
+            sys.stderr.write(f"{argv[0]} does not answer: {error.details()}\n")
             return 1
     return 0 if response.status == health_pb2.HealthCheckResponse.SERVING else 1
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.bundles import write_tiny_bundle
-from tests.clients.running_server import running_server
 
 from boxmask_client import Client
 from boxmask_core.bundle import Bundle
+from tests.bundles import write_tiny_bundle
+from tests.clients.running_server import running_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

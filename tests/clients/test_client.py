@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 import grpc
 import numpy as np
 import pytest
-from tests.bundles import CLASS_NAMES, SIZE
-from tests.clients.running_server import running_server
-from tests.clients.scenes import CAT, EAR, cat, png
 
 from boxmask_client import (
     Answer,
@@ -24,6 +21,9 @@ from boxmask_client import (
 from boxmask_core.boxes import Box
 from boxmask_core.errors import InvalidImageError
 from boxmask_core.instances import Instance
+from tests.bundles import CLASS_NAMES, SIZE
+from tests.clients.running_server import running_server
+from tests.clients.scenes import CAT, EAR, cat, png
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.clients.scenes import CAT, EAR, VocFolder, cat, jpeg
 
 from boxmask_client import UnavailableError
 from boxmask_convert.command import SOME_FAILED, main
 from boxmask_core.errors import BundleError, DatasetError
 from boxmask_core.palette import decode_indexed_png
+from tests.clients.scenes import CAT, EAR, VocFolder, cat, jpeg
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.clients.scenes import CAT, EAR, cat, jpeg
 
 from boxmask_client import Question
 from boxmask_convert.failures import FailureKind
@@ -19,6 +18,7 @@ from boxmask_core.boxes import Box
 from boxmask_core.formats.interface import RecordError
 from boxmask_core.images import decode
 from boxmask_core.instances import BoxIssue, ImageRecord, Instance
+from tests.clients.scenes import CAT, EAR, cat, jpeg
 
 SETTINGS = Settings(Path("data"), Path("out"), "voc", method="grabcut")
 OUTSIDE = Instance(Box(500, 500, 510, 510), "cat", id="7")

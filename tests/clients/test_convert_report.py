@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.clients.scenes import CAT, EAR, cat, jpeg
 
 from boxmask_convert.contact_sheet import draw_rows
 from boxmask_convert.local_labeler import open_local_labeler
@@ -21,6 +20,7 @@ from boxmask_convert.settings import Settings
 from boxmask_core.boxes import Box, Window
 from boxmask_core.grabcut import Fallback, Proposal
 from boxmask_core.instances import ImageRecord
+from tests.clients.scenes import CAT, EAR, cat, jpeg
 
 if TYPE_CHECKING:
     from pathlib import Path

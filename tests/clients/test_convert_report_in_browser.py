@@ -1,4 +1,4 @@
-"""The report in a real browser: its pictures load, it fits the window, and it asks the network for nothing."""
+"""The report in a real browser: its pictures load, it fits the window, it asks for nothing else."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.clients.scenes import CAT, VocFolder
 
 from boxmask_convert.command import main
+from tests.clients.scenes import CAT, VocFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ PROBE = """<script>addEventListener("load", () => {
     images: images.length,
     loaded: images.filter(image => image.complete && image.naturalWidth > 0).length,
     overflow: document.documentElement.scrollWidth - innerWidth,
-    requests: performance.getEntriesByType("resource").filter(entry => !entry.name.startsWith("data:")).length,
+    requests: performance.getEntriesByType("resource").filter(({name}) => !name.startsWith("data:")).length,
     text: document.body.innerText.length,
   });
 });</script>"""

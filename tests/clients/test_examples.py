@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.clients.scenes import cat, jpeg
 
 EXAMPLES = Path(__file__).parents[2] / "clients" / "examples"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.clients.scenes import CAT, EAR
 
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask_client import InternalError, Question
@@ -12,6 +11,7 @@ from boxmask_client.messages import to_answer, to_request
 from boxmask_core.errors import InvalidBoxError, InvalidMaskError
 from boxmask_core.grabcut import Fallback
 from boxmask_core.rle import encode_rle
+from tests.clients.scenes import CAT, EAR
 
 
 def _mask(**changes: object) -> pb.InstanceMask:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from google.rpc.status_pb2 import Status
-from tests.clients.scenes import CAT
 
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask_client import Answer, Client, InternalError, OverloadedError, Question, RejectedError
 from boxmask_core.rle import encode_rle
+from tests.clients.scenes import CAT
 
 if TYPE_CHECKING:
     from boxmask_client.transport import Request, Response, Rpc

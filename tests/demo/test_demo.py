@@ -6,15 +6,15 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import pytest
-from demo.make_dataset import PHOTOGRAPHS, make_dataset
-from demo.run import main
 from PIL import Image
-from tests.bundles import write_tiny_bundle
 
 from boxmask_core.boxes import Box
 from boxmask_core.formats import open_dataset
 from boxmask_core.instances import ImageRecord
 from boxmask_core.palette import decode_indexed_png
+from demo.make_dataset import PHOTOGRAPHS, make_dataset
+from demo.run import main
+from tests.bundles import write_tiny_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,10 +3,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.bundles import write_tiny_bundle
-from tests.e2e.processes import serving
 
 from boxmask_core.bundle import Bundle
+from tests.bundles import write_tiny_bundle
+from tests.e2e.processes import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

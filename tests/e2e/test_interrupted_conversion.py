@@ -6,6 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.e2e.processes import serving, start, wait_for_masks
 
 if TYPE_CHECKING:
@@ -34,12 +35,18 @@ def test_a_conversion_that_is_killed_leaves_only_a_hidden_folder(
     assert len(list((out / "SegmentationClass").iterdir())) == 3
 
 
-def test_an_interrupted_conversion_tidies_up(many_images: Path, tmp_path: Path, bundle: Bundle) -> None:
+@pytest.mark.parametrize("where", ["in-process", "server"])
+def test_an_interrupted_conversion_tidies_up(
+    many_images: Path, tmp_path: Path, bundle: Bundle, server: str, where: str
+) -> None:
     out = tmp_path / "results" / "out"
-    with start("convert", many_images, "--to", "voc", out, "--bundle", bundle.root) as process:
+    source = ("--server", server) if where == "server" else ("--bundle", bundle.root)
+    with start("convert", many_images, "--to", "voc", out, *source) as process:
         wait_for_masks(out.parent, process, 3)
         process.send_signal(signal.SIGINT)
-        assert process.wait() == 130
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 130
+    assert "Traceback" not in told
     assert _names(out.parent) == []
 
 

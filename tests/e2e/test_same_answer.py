@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import grpc
 import numpy as np
 import pytest
-from tests.clients.scenes import CAT, EAR, cat, jpeg, png, varied_cat
 
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask.v1 import labeling_pb2_grpc as pb_grpc
@@ -23,6 +22,7 @@ from boxmask_core.instances import Instance
 from boxmask_server.converters import question_of, response_of, wanted_of
 from boxmask_server.engine import CfsEngine
 from boxmask_server.pipeline import PseudoLabeler
+from tests.clients.scenes import CAT, EAR, cat, jpeg, png, varied_cat
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from tests.server.pictures import CAT, CORNER, EAR, HEAD, png
 from tests.server.serving import Serving, request_of, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Sequence
 
     from numpy.typing import NDArray
 
@@ -229,6 +229,24 @@ def test_streams_wait_for_a_place_instead_of_being_refused(engine: CfsEngine, so
     asyncio.run(scene())
 
 
+def test_a_call_that_is_cancelled_frees_its_work(bundle: Bundle, socket: str) -> None:
+    engine = CountingEngine(bundle, device="cpu", threads=1)
+
+    async def scene() -> None:
+        async with serving(engine, Settings(socket), workers=1) as here:
+            engine.count = 0
+            call = here.stub.PseudoLabel(request_of(png("cat"), *[CAT] * 200))
+            running = asyncio.ensure_future(_result(call))
+            while not engine.count:
+                await asyncio.sleep(0.001)
+            call.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await asyncio.wait_for(here.server.drain(20), 10)
+            assert engine.count < 100
+
+    asyncio.run(asyncio.wait_for(scene(), 20))
+
+
 @pytest.mark.parametrize("reads", [0, 1])
 def test_a_stream_that_is_cancelled_frees_its_work(bundle: Bundle, socket: str, reads: int) -> None:
     engine = CountingEngine(bundle, device="cpu", threads=1)
@@ -283,6 +301,10 @@ class CountingEngine(CfsEngine):
     def run(self, batch: Sequence[CfsInput]) -> list[NDArray[np.float32]]:
         self.count += len(batch)
         return super().run(batch)
+
+
+async def _result(call: Awaitable[pb.PseudoLabelResponse]) -> pb.PseudoLabelResponse:
+    return await call
 
 
 def _item(item_id: str, request: pb.PseudoLabelRequest) -> pb.StreamPseudoLabelRequest:

@@ -7,7 +7,7 @@ import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from boxmask_core.errors import DatasetError, TrainingError
 from boxmask_core.formats import open_dataset
@@ -16,7 +16,7 @@ from boxmask_core.instances import ImageRecord
 from boxmask_training.configs import cfs_paper, cfs_starter
 from boxmask_training.samples import Selection, select_samples
 from boxmask_training.settings import CfsSettings, setting_types
-from boxmask_training.train_cfs import CfsJob, train_cfs
+from boxmask_training.train_cfs import Accelerator, CfsJob, Precision, train_cfs
 from boxmask_training.validation import HeldOut
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--training-data", default="", help="what the data is, for the bundle; default: its folder's name"
     )
-    out.add_argument("--accelerator", default="auto", help="auto, cpu or cuda")
+    out.add_argument("--accelerator", choices=get_args(Accelerator), default="auto", help="what to train on")
     out.add_argument("--devices", default="auto", help="auto, or a number per node (several: use torchrun)")
-    out.add_argument("--precision", default="32-true", help="32-true, 16-mixed or bf16-mixed")
+    out.add_argument("--precision", choices=get_args(Precision), default="32-true", help="of the arithmetic")
     out.add_argument("--workers", type=int, default=1, help="processes that load samples")
     out.add_argument("--checkpoint-every", type=int, default=200, help="steps between checkpoints")
     settings = out.add_argument_group("settings", "each overrides the config's value")
@@ -133,7 +133,7 @@ def read_held_out(arguments: argparse.Namespace, dataset: DetectionDataset) -> H
 
     Raises:
         TrainingError: Only one of ``--hold-out`` and ``--truth`` is given, or a class is unknown.
-        DatasetError: A held-out image or its label map is missing.
+        DatasetError: The list of held-out images, one of them or its label map is missing.
     """
     if (arguments.hold_out is None) != (arguments.truth is None):
         raise TrainingError(
@@ -141,6 +141,8 @@ def read_held_out(arguments: argparse.Namespace, dataset: DetectionDataset) -> H
         )
     if arguments.hold_out is None:
         return None
+    if not arguments.hold_out.is_file():
+        raise DatasetError(arguments.hold_out, "there is no such file; list image keys in it, one a line")
     wanted = set(arguments.hold_out.read_text(encoding="utf-8").split())
     records = tuple(item for item in dataset if isinstance(item, ImageRecord) and item.key in wanted)
     if missing := sorted(wanted - {record.key for record in records}):

@@ -148,8 +148,8 @@ class CfsDataset(Dataset[tuple["Tensor", "Tensor", "Tensor", "Tensor"]]):
             key: ``(epoch, index)``.
 
         Returns:
-            I_exp, uint8 ``(3, S, S)``; B_exp, uint8 ``(1, S, S)``; y, float32 ``(num_classes,)``; M_exp, uint8
-            0 to 255 ``(S, S)``.
+            I_exp, uint8 ``(3, S, S)``; B_exp, uint8 ``(1, S, S)``; y, float32 ``(num_classes,)``;
+            M_exp, uint8 0 to 255 ``(S, S)``.
         """
         epoch, index = key
         sample, size = self.samples[index], self.settings.size

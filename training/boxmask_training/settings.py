@@ -16,7 +16,7 @@ class CfsSettings:
         weights: ``imagenet``, ``none`` or the path of a state dict.
         size: Side of the square input, pixels; a multiple of 32.
         epochs: Passes over the boxes.
-        stop_after: Epochs after which the run ends, its schedule being that of ``epochs``; 0 for all of them.
+        stop_after: Epochs after which the run ends, its schedule being that of ``epochs``; 0 for all.
         batch_size: Boxes per step and device.
         optimizer: ``sgd`` (momentum 0.9) or ``adamw``.
         lr: Learning rate of the decoder.
@@ -34,7 +34,7 @@ class CfsSettings:
         class_dropout: Probability that a sample's class vector is all zero, so that an unknown class works.
         augment: Whether window, orientation and colours are varied.
         freeze_norm: Whether the backbone's batch norms keep ImageNet's statistics.
-        average: Decay of the weights' moving average, which is what is evaluated and exported; 0 averages none.
+        average: Decay of the weights' moving average, which is what is judged and exported; 0 for none.
         seed: Seed of everything.
     """
 

@@ -11,9 +11,11 @@ import hashlib
 import json
 import logging
 import math
+import os
 import time
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -22,7 +24,7 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from boxmask_core.errors import TrainingError
+from boxmask_core.errors import DeviceError, TrainingError
 from boxmask_training import checkpoint
 from boxmask_training.losses import cross_entropy, generalized_cross_entropy, projection
 from boxmask_training.models.build import build_cfs, load_pretrained
@@ -32,6 +34,7 @@ from boxmask_training.schedule import step_decay, warmup_cosine
 from boxmask_training.validation import mean_iou
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from torch import Tensor
@@ -41,11 +44,15 @@ if TYPE_CHECKING:
     from boxmask_training.settings import CfsSettings
     from boxmask_training.validation import HeldOut
 
+    Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+
 log = logging.getLogger(__name__)
 
 WARMUP_STEPS = 50
 MAX_GRADIENT_NORM = 10.0
 LAST, BEST = "last.ckpt", "best.ckpt"
+Accelerator = Literal["auto", "cpu", "cuda"]
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +66,9 @@ class CfsJob:
         out: Folder of the run: checkpoints and TensorBoard log.
         training_data: What the samples are, for people; it travels into the bundle.
         held_out: What to judge checkpoints by after each epoch; None keeps the last one.
-        accelerator: Fabric's: ``auto``, ``cpu``, ``cuda``.
-        devices: Fabric's: ``auto`` or a number per node.
-        precision: Fabric's: ``32-true``, ``16-mixed``, ``bf16-mixed``.
+        accelerator: Fabric's.
+        devices: Fabric's: ``auto`` or a number per node; under ``torchrun``, ``auto`` is what it started.
+        precision: Fabric's.
         workers: Processes that load samples; 0 loads them in the training process.
         checkpoint_every: Steps between checkpoints inside an epoch; one is always written at its end.
         progress: Whether a progress bar is shown.
@@ -73,12 +80,20 @@ class CfsJob:
     out: Path
     training_data: str
     held_out: HeldOut | None = None
-    accelerator: str = "auto"
+    accelerator: Accelerator = "auto"
     devices: str = "auto"
-    precision: Any = "32-true"
+    precision: Precision = "32-true"
     workers: int = 1
     checkpoint_every: int = 200
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.checkpoint_every < 1:
+            raise TrainingError(
+                f"expected checkpoint_every to be at least 1, but got {self.checkpoint_every}"
+            )
+        if self.workers < 0:
+            raise TrainingError(f"expected workers to be at least 0, but got {self.workers}")
 
 
 @dataclass(slots=True)
@@ -100,6 +115,25 @@ class Progress:
     judgements: list[float]
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What changes while training, which is what a checkpoint holds.
+
+    Attributes:
+        fabric: Where the run is placed; with mixed precision it scales the loss.
+        network: The network.
+        average: Its averaged weights, or the network itself if there is no average.
+        optimizer: The optimizer, as Fabric wraps it.
+        progress: Where the run stands.
+    """
+
+    fabric: Fabric
+    network: CFS
+    average: CFS
+    optimizer: Any
+    progress: Progress
+
+
 def train_cfs(job: CfsJob) -> Path:
     """Trains, or goes on training, and returns the checkpoint to export.
 
@@ -110,83 +144,110 @@ def train_cfs(job: CfsJob) -> Path:
         ``best.ckpt`` where the run is judged, else ``last.ckpt``.
 
     Raises:
+        DeviceError: CUDA is asked for and is not to be had.
         TrainingError: The run cannot start, belongs to another job, or its loss is not finite.
     """
     settings = job.settings
-    fabric = Fabric(accelerator=job.accelerator, devices=job.devices, precision=job.precision)
-    fabric.launch()
-    fabric.seed_everything(settings.seed, verbose=False)
-    job.out.mkdir(parents=True, exist_ok=True)
-
+    fabric = start_fabric(job)
     network = build_cfs(settings.backbone, len(job.class_names))
     load_pretrained(network, settings.weights)
     network.to(memory_format=torch.channels_last)
-    average = fabric.to_device(copy.deepcopy(network)) if settings.average else network
-    optimizer = build_optimizer(network, settings)
-    model, wrapped = fabric.setup(network, optimizer)
-
+    average = network
+    if settings.average:
+        average = copy.deepcopy(network)
+        fabric.to_device(average)
+    model, optimizer = fabric.setup(network, build_optimizer(network, settings))
     batches = EpochBatches(
         len(job.samples), settings.batch_size, settings.seed, fabric.global_rank, fabric.world_size
     )
-    if len(batches) == 0:
-        needed = settings.batch_size * fabric.world_size
-        raise TrainingError(f"expected at least {needed} boxes for one batch, but got {len(job.samples)}")
-    dataset = CfsDataset(job.samples, len(job.class_names), settings)
-    loader = fabric.setup_dataloaders(
-        DataLoader(
-            dataset, batch_sampler=batches, num_workers=job.workers, pin_memory=fabric.device.type == "cuda"
-        ),
-        use_distributed_sampler=False,
-    )
-    progress = restore(job, network, average, wrapped)
+    loader = build_loader(job, fabric, batches)
+    progress = Progress(0, 0, 0.0, [], [])
+    run = Run(fabric, network, average, optimizer, progress)
+    if (job.out / LAST).exists():
+        restore(job, run)
     writer = SummaryWriter(str(job.out / "tensorboard")) if fabric.is_global_zero else None
     epochs = settings.stop_after or settings.epochs
 
-    for epoch in range(progress.epoch, epochs):
-        prepare_for_training(network, freeze_norm=settings.freeze_norm)
-        batches.start(epoch, progress.batch)
-        bar = tqdm(
-            loader, total=len(batches), initial=progress.batch, desc=f"epoch {epoch + 1}/{epochs}",
-            disable=not (job.progress and fabric.is_global_zero),
-        )  # fmt: skip
-        saved_at = time.monotonic()
-        for batch in bar:
-            step = epoch * len(batches) + progress.batch
-            rate = set_learning_rate(wrapped, settings, epoch, step, len(batches))
-            loss = batch_loss(model, batch, settings)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise TrainingError(
-                    f"the loss is {value} at epoch {epoch + 1}, batch {progress.batch + 1}, learning rate {rate:g}; "
-                    f"lower lr or use precision 32-true; {job.out / LAST} holds the state before"
+    with closing(writer) if writer else nullcontext():
+        for epoch in range(progress.epoch, epochs):
+            started_at = time.monotonic()
+            prepare_for_training(network, freeze_norm=settings.freeze_norm)
+            batches.start(epoch, progress.batch)
+            bar = tqdm(
+                loader, total=len(batches), initial=progress.batch, desc=f"epoch {epoch + 1}/{epochs}",
+                disable=not (job.progress and fabric.is_global_zero),
+            )  # fmt: skip
+            for batch in bar:
+                step = epoch * len(batches) + progress.batch
+                rate = set_learning_rate(optimizer, settings, epoch, step, len(batches))
+                loss = batch_loss(model, batch, settings)
+                value = float(loss.detach())
+                require_finite("loss", value, job, progress, rate)
+                optimizer.zero_grad()
+                fabric.backward(loss)
+                norm = fabric.clip_gradients(
+                    model, optimizer, max_norm=MAX_GRADIENT_NORM, error_if_nonfinite=False
                 )
-            wrapped.zero_grad()
-            fabric.backward(loss)
-            fabric.clip_gradients(model, wrapped, max_norm=MAX_GRADIENT_NORM)
-            wrapped.step()
-            if settings.average:
-                update_average(average, network, settings.average, step)
-            progress.batch += 1
-            progress.loss_sum += value
-            bar.set_postfix(loss=f"{progress.loss_sum / progress.batch:.4f}")
-            if writer:
-                writer.add_scalar("train/loss", value, step)
-                writer.add_scalar("train/learning_rate", rate, step)
-            if progress.batch % job.checkpoint_every == 0 and fabric.is_global_zero:
-                save_state(job, LAST, network, average, wrapped, progress)
-        progress.epoch_losses.append(progress.loss_sum / progress.batch)
-        progress.epoch, progress.batch, progress.loss_sum = epoch + 1, 0, 0.0
-        if job.held_out is not None and fabric.is_global_zero:
-            progress.judgements.append(mean_iou(average, job.held_out, settings.size))
-            if progress.judgements[-1] == max(progress.judgements):
-                save_state(job, BEST, network, average, wrapped, progress)
-        if fabric.is_global_zero:
-            save_state(job, LAST, network, average, wrapped, progress)
-            report_epoch(writer, progress, time.monotonic() - saved_at)
-        fabric.barrier()
-    if writer:
-        writer.close()
+                if not job.precision.startswith("16"):  # there the scaler leaves out such a step and goes on
+                    require_finite("gradients' norm", float(cast("Tensor", norm)), job, progress, rate)
+                optimizer.step()
+                if settings.average:
+                    update_average(average, network, settings.average, step)
+                progress.batch += 1
+                progress.loss_sum += value
+                bar.set_postfix(loss=f"{progress.loss_sum / progress.batch:.4f}")
+                if writer:
+                    writer.add_scalar("train/loss", value, step)
+                    writer.add_scalar("train/learning_rate", rate, step)
+                if progress.batch % job.checkpoint_every == 0 and fabric.is_global_zero:
+                    save_state(job, LAST, run)
+            progress.epoch_losses.append(progress.loss_sum / progress.batch)
+            progress.epoch, progress.batch, progress.loss_sum = epoch + 1, 0, 0.0
+            if fabric.is_global_zero:
+                finish_epoch(job, run, writer, time.monotonic() - started_at)
+            fabric.barrier()
     return job.out / (BEST if job.held_out is not None else LAST)
+
+
+def start_fabric(job: CfsJob) -> Fabric:
+    """Places the run on its devices and makes its folder.
+
+    Raises:
+        DeviceError: CUDA is asked for and is not to be had.
+    """
+    if job.accelerator == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("cuda", "PyTorch finds no CUDA device; use --accelerator cpu or auto")
+    devices, nodes = job.devices, 1
+    if "LOCAL_WORLD_SIZE" in os.environ:  # torchrun has started the processes
+        local = int(os.environ["LOCAL_WORLD_SIZE"])
+        devices = str(local) if devices == "auto" else devices
+        nodes = int(os.environ["WORLD_SIZE"]) // local
+    fabric = Fabric(accelerator=job.accelerator, devices=devices, num_nodes=nodes, precision=job.precision)
+    fabric.launch()
+    fabric.seed_everything(job.settings.seed, verbose=False)
+    job.out.mkdir(parents=True, exist_ok=True)
+    return fabric
+
+
+def build_loader(job: CfsJob, fabric: Fabric, batches: EpochBatches) -> Iterable[Batch]:
+    """Builds what loads the batches and puts them on the device.
+
+    Raises:
+        TrainingError: There are fewer samples than one batch takes.
+    """
+    if len(batches) == 0:
+        needed = job.settings.batch_size * fabric.world_size
+        raise TrainingError(
+            f"expected at least {needed} boxes for one batch, but got {len(job.samples)}; lower batch_size"
+        )
+    loader = DataLoader(
+        CfsDataset(job.samples, len(job.class_names), job.settings),
+        batch_sampler=batches,
+        num_workers=job.workers,
+        pin_memory=fabric.device.type == "cuda",
+        generator=torch.Generator(),  # else every start of the loader draws from the run's random state
+    )
+    return cast("Iterable[Batch]", fabric.setup_dataloaders(loader, use_distributed_sampler=False))
 
 
 def build_optimizer(network: CFS, settings: CfsSettings) -> Optimizer:
@@ -231,7 +292,7 @@ def prepare_for_training(network: CFS, *, freeze_norm: bool) -> None:
             module.eval()
 
 
-def batch_loss(model: Any, batch: tuple[Tensor, Tensor, Tensor, Tensor], settings: CfsSettings) -> Tensor:
+def batch_loss(model: Any, batch: Batch, settings: CfsSettings) -> Tensor:
     """Computes the loss of one batch of `boxmask_training.samples.CfsDataset`."""
     pixels, box_mask, label, target = batch
     image = pixels.float().contiguous(memory_format=torch.channels_last)
@@ -245,6 +306,22 @@ def batch_loss(model: Any, batch: tuple[Tensor, Tensor, Tensor, Tensor], setting
     if settings.projection:
         loss = loss + settings.projection * projection(logits, inside[:, 0])
     return loss
+
+
+def require_finite(what: str, value: float, job: CfsJob, progress: Progress, rate: float) -> None:
+    """Stops a run that has left the numbers.
+
+    Raises:
+        TrainingError: The value is infinite or not a number.
+    """
+    if math.isfinite(value):
+        return
+    last = job.out / LAST
+    raise TrainingError(
+        f"the {what} is {value} at epoch {progress.epoch + 1}, batch {progress.batch + 1}, "
+        f"learning rate {rate:g}; start anew with a lower lr and another --out"
+        + (f", or go on from {last} with --precision 32-true" if last.exists() else "")
+    )
 
 
 @torch.no_grad()
@@ -275,9 +352,7 @@ def job_digest(job: CfsJob) -> str:
     return digest.hexdigest()
 
 
-def save_state(
-    job: CfsJob, name: str, network: CFS, average: CFS, optimizer: Any, progress: Progress
-) -> None:
+def save_state(job: CfsJob, name: str, run: Run) -> None:
     """Writes a checkpoint of the run."""
     checkpoint.save(
         job.out / name,
@@ -286,40 +361,58 @@ def save_state(
             "job": job_digest(job),
             "settings": {**asdict(job.settings), "training_data": job.training_data},
             "class_names": list(job.class_names),
-            "network": network.state_dict(),
-            "averaged": average.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "progress": asdict(progress),
+            "world_size": run.fabric.world_size,
+            "network": run.network.state_dict(),
+            "averaged": run.average.state_dict(),
+            "optimizer": run.optimizer.state_dict(),
+            "precision": run.fabric.strategy.precision.state_dict(),
+            "progress": asdict(run.progress),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         },
     )
 
 
-def restore(job: CfsJob, network: CFS, average: CFS, optimizer: Any) -> Progress:
-    """Puts a stopped run back where it stood, or starts at the beginning.
+def restore(job: CfsJob, run: Run) -> None:
+    """Puts a stopped run back where it stood.
 
     Raises:
-        TrainingError: The folder holds a run of another job.
+        TrainingError: The folder holds a run of another job, or on another number of devices.
     """
-    last = job.out / LAST
-    if not last.exists():
-        return Progress(0, 0, 0.0, [], [])
-    state = checkpoint.load(last)
+    state = checkpoint.load(job.out / LAST)
     if state["job"] != job_digest(job):
         raise TrainingError(
             f"{job.out} holds a run with other settings, classes or boxes; give the same ones to resume it, "
             "or another --out to start anew"
         )
-    network.load_state_dict(state["network"])
-    average.load_state_dict(state["averaged"])
-    optimizer.load_state_dict(state["optimizer"])
+    devices, world_size = run.fabric.world_size, state.get("world_size", 1)
+    if devices != world_size:
+        raise TrainingError(
+            f"{job.out} holds a run on {world_size} devices, but this one is on {devices}; resume it on as "
+            "many, or give another --out to start anew"
+        )
+    run.network.load_state_dict(state["network"])
+    run.average.load_state_dict(state["averaged"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    if scaler := state.get("precision"):
+        run.fabric.strategy.precision.load_state_dict(scaler)
     torch.set_rng_state(state["random"])
-    if state["random_cuda"]:
+    if state["random_cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["random_cuda"])
-    progress = Progress(**state["progress"])
-    log.info("resuming %s at epoch %d, batch %d", job.out, progress.epoch + 1, progress.batch + 1)
-    return progress
+    for name, value in state["progress"].items():
+        setattr(run.progress, name, value)
+    log.info("resuming %s at epoch %d, batch %d", job.out, run.progress.epoch + 1, run.progress.batch + 1)
+
+
+def finish_epoch(job: CfsJob, run: Run, writer: SummaryWriter | None, seconds: float) -> None:
+    """Judges the epoch's weights if there is something to judge by, saves and reports."""
+    progress = run.progress
+    if job.held_out is not None:
+        progress.judgements.append(mean_iou(run.average, job.held_out, job.settings.size))
+        if progress.judgements[-1] == max(progress.judgements):
+            save_state(job, BEST, run)
+    save_state(job, LAST, run)
+    report_epoch(writer, progress, seconds)
 
 
 def report_epoch(writer: SummaryWriter | None, progress: Progress, seconds: float) -> None:

@@ -46,6 +46,8 @@ class HeldOut:
 def mean_iou(network: CFS, held_out: HeldOut, size: int) -> float:
     """Returns the mean IoU of CFS's own masks (probability > 0.5) over background and the judged classes.
 
+    A class that the truth does not have is left out of the mean.
+
     Args:
         network: The network; it is put into evaluation mode.
         held_out: The images to judge by.
@@ -61,7 +63,7 @@ def mean_iou(network: CFS, held_out: HeldOut, size: int) -> float:
         truth = decode_indexed_png((held_out.truth_root / f"{record.key}.png").read_bytes())
         matrix.update(compose(width, height, masks, indices).classes, truth)
     chosen = [0, *(indices[name] for name in held_out.judged)]
-    return float(np.mean(matrix.iou()[chosen]))
+    return matrix.mean_iou(chosen)
 
 
 def predict(
