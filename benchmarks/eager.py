@@ -108,7 +108,7 @@ def one_mask(image: NDArray[np.uint8], box: Box, label: Tensor, network: CFS, si
         return np.asarray(trimap != cv2.GC_BGD)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     bgr = np.ascontiguousarray(image[:, :, ::-1])
-    cut, _, _ = cv2.grabCut(bgr, trimap, None, *models, GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    cut, _, _ = cv2.grabCut(bgr, trimap, (0, 0, 1, 1), *models, GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
     return np.asarray((cut == cv2.GC_FGD) | (cut == cv2.GC_PR_FGD))
 
 

@@ -28,17 +28,18 @@ SERVE = "import sys; from boxmask_server.serve import main; sys.exit(main(sys.ar
 def test_the_command_serves_until_it_is_told_to_stop_and_answers_what_it_has(
     bundle: Bundle, socket: str
 ) -> None:
-    with _process(bundle, "--listen", socket, "--workers", "1") as (process, address):
+    with _process(bundle, "--listen", socket, "--workers", "1", "--queue", "1") as (process, address):
         assert address == socket
         assert healthcheck.main([address]) == 0
         with grpc.insecure_channel(address) as channel:
             stub = pb_grpc.LabelingServiceStub(channel)
-            running = stub.PseudoLabel.future(
-                request_of(png("cat"), *[CAT] * 3, method=pb.METHOD_GRABCUT), timeout=30
+            slow = request_of(png("cat"), *[CAT] * 3, method=pb.METHOD_GRABCUT)
+            running = stub.StreamPseudoLabel(
+                iter([pb.StreamPseudoLabelRequest(item_id="slow", request=slow)])
             )
-            stub.ListModels(pb.ListModelsRequest())  # by now the call has arrived
+            _until_the_only_place_is_taken(stub)
             process.send_signal(signal.SIGTERM)
-            assert len(running.result().masks) == 3
+            assert len(next(running).response.masks) == 3
         assert process.wait(20) == 0
     assert healthcheck.main([address]) == 1
 
@@ -74,6 +75,14 @@ def test_arguments_that_make_no_sense_are_refused(
 def test_the_health_check_needs_an_address(capsys: pytest.CaptureFixture[str]) -> None:
     assert healthcheck.main([]) == 2
     assert "usage" in capsys.readouterr().err
+
+
+def _until_the_only_place_is_taken(stub: pb_grpc.LabelingServiceStub) -> None:
+    code = None
+    while code is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.PseudoLabel(pb.PseudoLabelRequest())
+        code = caught.value.code()
 
 
 @contextlib.contextmanager

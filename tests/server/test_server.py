@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 import grpc
@@ -12,6 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask_core.errors import ListenError
+from boxmask_server.engine import CfsEngine
 from boxmask_server.pipeline import Limits
 from boxmask_server.server import MESSAGE_SLACK, SERVICE_NAME, Settings
 from tests.server.details import reason_of, status_of
@@ -19,9 +21,14 @@ from tests.server.pictures import CAT, HEAD, png
 from tests.server.serving import Serving, request_of, serving
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from boxmask_server.engine import CfsEngine
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from boxmask_core.bundle import Bundle
+    from boxmask_server.engine import CfsInput
 
 CODE = grpc.StatusCode
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -100,12 +107,13 @@ def test_tls_is_spoken_where_a_certificate_is_given(engine: CfsEngine, tmp_path:
     asyncio.run(scene())
 
 
-def test_a_drain_answers_what_it_has_and_refuses_what_comes(engine: CfsEngine, socket: str) -> None:
-    long = request_of(png("cat"), *[CAT] * 3, method=pb.METHOD_GRABCUT)
+def test_a_drain_answers_what_it_has_and_refuses_what_comes(bundle: Bundle, socket: str) -> None:
+    engine = HeldEngine(bundle)
 
     async def scene() -> None:
         async with serving(engine, Settings(socket), workers=1) as here:
-            running = asyncio.ensure_future(_answer(here, long))
+            running = asyncio.ensure_future(_answer(here, request_of(png("cat"), CAT)))
+            await engine.is_held()
             health = health_pb2_grpc.HealthStub(here.channel)
             watch = health.Watch(  # type: ignore[attr-defined]  # types-grpcio leaves methods out
                 health_pb2.HealthCheckRequest()
@@ -118,25 +126,27 @@ def test_a_drain_answers_what_it_has_and_refuses_what_comes(engine: CfsEngine, s
                 await here.stub.PseudoLabel(request_of(png("cat"), CAT))
             assert caught.value.code() is CODE.UNAVAILABLE
             assert reason_of(status_of(caught.value)) == "DRAINING"
-            assert len((await running).masks) == 3
+            engine.free.set()
+            assert len((await running).masks) == 1
             await draining
 
     asyncio.run(scene())
 
 
-def test_a_drain_ends_a_stream_after_what_it_has_read(engine: CfsEngine, socket: str) -> None:
+def test_a_drain_ends_a_stream_after_what_it_has_read(bundle: Bundle, socket: str) -> None:
+    engine = HeldEngine(bundle)
+
     async def scene() -> None:
         async with serving(engine, Settings(socket), workers=1) as here:
             call = here.stub.StreamPseudoLabel()
-            slow = request_of(png("cat"), *[CAT] * 2, method=pb.METHOD_GRABCUT)
-            for item_id in ("first", "second"):
-                await call.write(pb.StreamPseudoLabelRequest(item_id=item_id, request=slow))
-            await here.stub.PseudoLabel(request_of(png("astronaut"), HEAD))  # by now both are read
+            await call.write(pb.StreamPseudoLabelRequest(item_id="it", request=request_of(png("cat"), CAT)))
+            await engine.is_held()
             draining = asyncio.create_task(here.server.drain(20))
-            for _ in range(2):
-                answer = await call.read()
-                assert isinstance(answer, pb.StreamPseudoLabelResponse)
-                assert answer.HasField("response")
+            await asyncio.sleep(0)
+            engine.free.set()
+            answer = await call.read()
+            assert isinstance(answer, pb.StreamPseudoLabelResponse)
+            assert answer.HasField("response")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call.read()
             assert caught.value.code() is CODE.UNAVAILABLE
@@ -146,18 +156,39 @@ def test_a_drain_ends_a_stream_after_what_it_has_read(engine: CfsEngine, socket:
     asyncio.run(scene())
 
 
-def test_a_drain_that_outlasts_its_grace_cancels_the_rest(engine: CfsEngine, socket: str) -> None:
-    endless = request_of(png("cat"), *[CAT] * 500, method=pb.METHOD_GRABCUT)
+def test_a_drain_that_outlasts_its_grace_cancels_the_rest(bundle: Bundle, socket: str) -> None:
+    engine = HeldEngine(bundle)
 
     async def scene() -> None:
         async with serving(engine, Settings(socket), workers=1) as here:
-            running = asyncio.ensure_future(_answer(here, endless))
-            await here.stub.ListModels(pb.ListModelsRequest())
+            running = asyncio.ensure_future(_answer(here, request_of(png("cat"), CAT)))
+            await engine.is_held()
             await asyncio.wait_for(here.server.drain(0.1), 10)
             with pytest.raises(grpc.aio.AioRpcError):
                 await running
+            engine.free.set()
 
     asyncio.run(scene())
+
+
+class HeldEngine(CfsEngine):
+    """The real engine; it holds the first batch until it is let free."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(bundle, device="cpu", threads=1)
+        self.free = threading.Event()
+        self._held = threading.Event()
+
+    def run(self, batch: Sequence[CfsInput]) -> list[NDArray[np.float32]]:
+        if batch[0].box_mask.any():  # not the warm-up
+            self._held.set()
+            self.free.wait(20)
+        return super().run(batch)
+
+    async def is_held(self) -> None:
+        """Returns when a request has come as far as the network."""
+        while not self._held.is_set():
+            await asyncio.sleep(0.001)
 
 
 async def _answer(here: Serving, request: pb.PseudoLabelRequest) -> pb.PseudoLabelResponse:

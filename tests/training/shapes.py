@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from boxmask_training.train_cfs import Accelerator
+
 CLASS_NAMES = ("disc", "square")
 SIDE = 96
 SETTINGS = CfsSettings(
@@ -83,9 +85,8 @@ def shapes_job(
     *,
     workers: int = 0,
     held_out: HeldOut | None = None,
-    accelerator: str = "cpu",
+    accelerator: Accelerator = "cpu",
 ) -> CfsJob:
-    assert accelerator in {"cpu", "cuda"}
     selection = select_samples(CocoMasks(shapes.proposals), shapes.voc / "JPEGImages", CLASS_NAMES, settings)
     return CfsJob(
         settings=settings,
@@ -94,9 +95,8 @@ def shapes_job(
         out=out,
         training_data="shapes",
         held_out=held_out,
-        accelerator="cuda" if accelerator == "cuda" else "cpu",
+        accelerator=accelerator,
         workers=workers,
-        checkpoint_every=1,
         progress=False,
     )
 

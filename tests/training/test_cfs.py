@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from boxmask_training.models.build import BACKBONES, build_cfs
+from boxmask_training.models.build import BACKBONES, build_cfs, load_pretrained
 from boxmask_training.models.cfs import CFS, Constraint
 
 CLASSES = 3
@@ -22,8 +22,11 @@ def _question(size: int = 64, batch: int = 2) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.fixture(scope="module")
 def network() -> CFS:
+    """Pretrained: with random weights the deep features fade to nothing."""
     torch.manual_seed(0)
-    return build_cfs("efficientnet_lite0", CLASSES).eval()
+    network = build_cfs("efficientnet_lite0", CLASSES).eval()
+    load_pretrained(network, "imagenet")
+    return network
 
 
 def _constraints(network: CFS) -> dict[str, Constraint]:

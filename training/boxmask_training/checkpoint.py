@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pickle import UnpicklingError
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -60,11 +60,10 @@ def load(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise TrainingError(f"there is no checkpoint {path}")
-    if not zipfile.is_zipfile(path):  # what torch writes; the end of a cut file is missing
-        raise TrainingError(f"{path} is not a boxmask checkpoint, or it was cut off; copy it again")
     try:
+        _check_sums(path)
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, LookupError, UnpicklingError) as error:
+    except (BadZipFile, RuntimeError, EOFError, ValueError, LookupError, UnpicklingError) as error:
         reason = shorten(str(error), MAX_REASON)
         raise TrainingError(f"{path} is not a boxmask checkpoint, or is damaged: {reason}") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
@@ -89,3 +88,10 @@ def load_cfs(path: Path) -> TrainedCfs:
     return TrainedCfs(
         network.eval(), class_names, int(settings["size"]), str(settings["training_data"]), dict(settings)
     )
+
+
+def _check_sums(path: Path) -> None:
+    """Compares every part of the file with its checksum, which torch writes and does not read."""
+    with ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise BadZipFile(f"the checksum of {damaged} does not fit")
