@@ -15,8 +15,7 @@ from PIL import Image, ImageDraw
 from boxmask_core.formats.coco_masks import CocoMasks
 
 if TYPE_CHECKING:
-    from boxmask_core.grabcut import Proposal
-    from boxmask_core.instances import Instance
+    from boxmask_core.instances import InstanceMask
 
 SHOWN = ("astronaut", "chelsea", "coffee", "motorcycle")
 HEIGHT = 240
@@ -41,7 +40,7 @@ def main(demo: Path, out: Path) -> int:
     for image in masks.images:
         if Path(image.file_name).stem in SHOWN:
             photograph = Image.open(demo / "boxes" / "JPEGImages" / image.file_name).convert("RGB")
-            columns.append(column(photograph, masks.instances(image)))
+            columns.append(column(photograph, masks.masks(image)))
     width = sum(picture.width for picture in columns) + GAP * (len(columns) - 1)
     sheet = Image.new("RGB", (width, 2 * HEIGHT + GAP), "white")
     x = 0
@@ -52,14 +51,14 @@ def main(demo: Path, out: Path) -> int:
     return 0
 
 
-def column(photograph: Image.Image, instances: list[tuple[Instance, Proposal]]) -> Image.Image:
+def column(photograph: Image.Image, masks: list[InstanceMask]) -> Image.Image:
     """Returns a photograph with its boxes, above the same with its masks, both ``HEIGHT`` pixels high."""
     boxes, pixels = photograph.copy(), np.asarray(photograph).astype(np.float32)
     draw = ImageDraw.Draw(boxes)
-    ordered = sorted(enumerate(instances), key=lambda item: -item[1][0].box.area)
-    for index, (instance, proposal) in ordered:
+    ordered = sorted(enumerate(masks), key=lambda item: -item[1].instance.box.area)
+    for index, mask in ordered:
         colour = COLOURS[index % len(COLOURS)]
-        box = instance.box
+        box, proposal = mask.instance.box, mask.proposal
         draw.rectangle((box.x0, box.y0, box.x1 - 1, box.y1 - 1), outline=colour, width=LINE)
         part = pixels[proposal.window.slices()]
         tint = np.asarray(colour, dtype=np.float32)

@@ -63,7 +63,7 @@ def load(path: Path) -> dict[str, Any]:
     try:
         _check_sums(path)
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (BadZipFile, RuntimeError, EOFError, ValueError, LookupError, UnpicklingError) as error:
+    except (BadZipFile, OSError, RuntimeError, EOFError, ValueError, LookupError, UnpicklingError) as error:
         reason = shorten(str(error), MAX_REASON)
         raise TrainingError(f"{path} is not a boxmask checkpoint, or is damaged: {reason}") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:

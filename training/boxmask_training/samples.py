@@ -92,7 +92,8 @@ def select_samples(
     }
     for image in masks.images:
         key = key_of(image.file_name, image.file_name)
-        for instance, proposal in masks.instances(image):
+        for answer in masks.masks(image):
+            instance, proposal = answer.instance, answer.proposal
             box = instance.box.clipped(image.width, image.height)
             if instance.class_name not in indices:
                 raise TrainingError(

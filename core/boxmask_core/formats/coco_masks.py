@@ -18,7 +18,7 @@ from boxmask_core.atomic import open_atomically
 from boxmask_core.boxes import Box
 from boxmask_core.errors import DatasetError, InvalidInputError
 from boxmask_core.grabcut import Fallback, Proposal, filled_box
-from boxmask_core.instances import Flags, Instance
+from boxmask_core.instances import Flags, Instance, InstanceMask
 from boxmask_core.rle import decode_rle, encode_rle
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from boxmask_core.instances import InstanceMask, MaskedImage
+    from boxmask_core.instances import MaskedImage
 
 INSTANCES = "instances.json"
 
@@ -188,21 +188,21 @@ class CocoMasks:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DatasetError(self._file, f"cannot be read as COCO masks: {error!r}") from error
 
-    def instances(self, image: CocoImage) -> list[tuple[Instance, Proposal]]:
+    def masks(self, image: CocoImage) -> list[InstanceMask]:
         """Decodes the masks of one image, in the file's order.
 
         Args:
             image: One of `images`.
 
         Returns:
-            Each instance with its source box, and its mask cropped to that box.
+            Each instance with its source box, its mask cropped to that box, and its quality.
 
         Raises:
             DatasetError: An annotation breaks the format.
         """
         return [self._decoded(annotation, image) for annotation in self._annotations[image.id]]
 
-    def _decoded(self, annotation: Mapping[str, Any], image: CocoImage) -> tuple[Instance, Proposal]:
+    def _decoded(self, annotation: Mapping[str, Any], image: CocoImage) -> InstanceMask:
         try:
             x, y, width, height = annotation["box"]
             instance = Instance(
@@ -212,12 +212,12 @@ class CocoMasks:
                 annotation["source_id"],
             )
             mask = decode_rle(annotation["segmentation"]["counts"].encode(), image.height, image.width)
-            fallback = Fallback(annotation["fallback"])
+            fallback, quality = Fallback(annotation["fallback"]), float(annotation["quality"])
             window = filled_box((image.width, image.height), instance.box).window
         except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError) as error:
             problem = f"annotation {annotation.get('id')} cannot be read as a mask: {error!r}"
             raise DatasetError(self._file, problem) from error
-        return instance, Proposal(window, mask[window.slices()], fallback)
+        return InstanceMask(instance, Proposal(window, mask[window.slices()], fallback), quality)
 
 
 def _mask_bounds(proposal: Proposal) -> list[int]:

@@ -211,13 +211,14 @@ def test_coco_masks_come_back_as_they_were(tmp_path: Path, picture: MaskedImage,
         ("b.jpg", 20, 12),
         ("sub/a.jpg", 20, 12),
     ]
-    read = [entry for image in masks.images for entry in masks.instances(image)]
+    read = [entry for image in masks.images for entry in masks.masks(image)]
     written = [beyond, *picture.masks]
-    assert [instance for instance, _ in read] == [mask.instance for mask in written]
-    for (_, proposal), mask in zip(read, written, strict=True):
-        assert proposal.window == mask.proposal.window
-        assert proposal.fallback == mask.proposal.fallback
-        assert (proposal.mask == mask.proposal.mask).all()
+    assert [mask.instance for mask in read] == [mask.instance for mask in written]
+    for found, mask in zip(read, written, strict=True):
+        assert found.proposal.window == mask.proposal.window
+        assert found.proposal.fallback == mask.proposal.fallback
+        assert (found.proposal.mask == mask.proposal.mask).all()
+        assert found.quality == pytest.approx(mask.quality, abs=5e-5)
 
 
 def test_coco_output_is_a_detection_dataset(tmp_path: Path, picture: MaskedImage) -> None:
@@ -243,6 +244,7 @@ def test_a_broken_file_of_masks_is_refused_by_name(tmp_path: Path, content: str)
         {"box": [0, 0, 0, 0]},
         {"box": None},
         {"fallback": "bogus"},
+        {"quality": None},
         {"category_id": 9},
         {"attributes": {"bogus": True}},
     ],
@@ -257,7 +259,7 @@ def test_a_broken_mask_is_refused_when_it_is_decoded(
     (tmp_path / "instances.json").write_text(json.dumps(content))
     masks = CocoMasks(tmp_path)
     with pytest.raises(DatasetError, match="annotation 2 cannot be read as a mask"):
-        masks.instances(masks.images[0])
+        masks.masks(masks.images[0])
 
 
 def rasterised(line: str, width: int, height: int, cast: str) -> NDArray[np.bool_]:
