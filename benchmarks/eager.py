@@ -12,7 +12,6 @@ from onnx import numpy_helper
 from PIL import Image
 from torch import Tensor, nn
 
-from boxmask_core.boxes import Box
 from boxmask_core.crops import network_crop, probability_in_image
 from boxmask_core.instances import ImageRecord
 from boxmask_training.models.build import build_cfs
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from boxmask_core.boxes import Window
+    from boxmask_core.boxes import Box, Window
     from boxmask_core.bundle import Bundle
     from boxmask_core.formats.interface import DetectionDataset
     from boxmask_training.models.cfs import CFS
@@ -41,7 +40,9 @@ def eager_cfs(bundle: Bundle, backbone: str = "efficientnet_lite0") -> CFS:
         backbone: What it was built with.
     """
     graph = onnx.load(str(bundle.network("cfs").file)).graph
-    stored = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
+    stored = {
+        tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer
+    }
     for node in graph.node:  # float16 weights are cast back by the graph
         if node.op_type == "Cast" and node.input[0] in stored:
             stored[node.output[0]] = stored[node.input[0]].float()

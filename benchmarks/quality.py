@@ -1,9 +1,9 @@
 """How well the quality score ranks masks: its rank correlation with the true IoU.
 
-``python -m benchmarks.quality --masks OUT --truth SegmentationClass``, where OUT is what ``boxmask convert --to
-coco`` wrote of a dataset whose true label maps (VOC's, 255 void) are in the folder. The truth knows classes, not
-instances: an object is taken to be what has its class inside its box. The peer is the mask's area, the only other
-thing that every converter could sort by.
+``python -m benchmarks.quality --masks OUT --truth SegmentationClass``, where OUT is what
+``boxmask convert --to coco`` wrote of a dataset whose true label maps (VOC's, 255 void) are in the folder.
+The truth knows classes, not instances: an object is taken to be what has its class inside its box. The peer
+is the box's area, the only other thing that every converter could sort by.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from boxmask_core.palette import decode_indexed_png
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from boxmask_core.grabcut import Proposal
     from numpy.typing import NDArray
+
+    from boxmask_core.grabcut import Proposal
 
 VOID = 255
 GROUPS = 4

@@ -69,5 +69,16 @@ def export_graph(network: CFS, num_classes: int, size: int, file: Path) -> None:
     )
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
-    program.save(str(file), external_data=False)
+    model = program.model_proto
+    _strip_traces(model)
+    onnx.save(model, str(file))
     onnx.checker.check_model(str(file), full_check=True)
+
+
+def _strip_traces(model: onnx.ModelProto) -> None:
+    """Removes the stack traces that the exporter attaches: they name folders of the machine it runs on."""
+    graph = model.graph
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    for part in (model, graph, *graph.node, *values):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")

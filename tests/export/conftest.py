@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 from skimage import data
+from tests.export.networks import SOURCE, tiny_trained
 
-from tests.export.networks import tiny_trained
+from boxmask_export.command import export_cfs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from boxmask_core.bundle import Bundle
     from boxmask_training.checkpoint import TrainedCfs
 
 
@@ -35,3 +37,17 @@ def photographs() -> Sequence[NDArray[np.uint8]]:
     """A person, a cat and a cup, uint8 RGB."""
     pictures = (data.astronaut(), data.chelsea(), data.coffee())  # type: ignore[no-untyped-call]  # scikit-image has no types
     return [np.asarray(picture, dtype=np.uint8) for picture in pictures]
+
+
+@pytest.fixture(scope="session")
+def exported(
+    trained: TrainedCfs, photographs: Sequence[NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Bundle]:
+    """The bundles of the tiny network, by the precision of their weights."""
+    root = tmp_path_factory.mktemp("bundles")
+    return {
+        weights: export_cfs(
+            trained, root / weights, photographs, source=SOURCE, half_weights=weights == "float16"
+        )[0]
+        for weights in ("float32", "float16")
+    }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,25 +8,22 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-
-from boxmask_export.graph import INPUTS, OPSET, OUTPUT, CfsGraph, export_graph
 from tests.export.networks import CLASS_NAMES, SIZE
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from boxmask_export.graph import INPUTS, OPSET, OUTPUT, CfsGraph
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from boxmask_core.bundle import Bundle
     from boxmask_training.checkpoint import TrainedCfs
 
 Feed = dict[str, "NDArray[np.generic]"]
 
 
 @pytest.fixture(scope="module")
-def file(trained: TrainedCfs, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("graph") / "cfs.onnx"
-    export_graph(trained.network, len(CLASS_NAMES), SIZE, path)
-    return path
+def file(exported: dict[str, Bundle]) -> Path:
+    return exported["float32"].network("cfs").file
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +49,10 @@ def _run(session: onnxruntime.InferenceSession, feed: Feed) -> NDArray[np.float3
 def test_inputs_and_output_are_the_contract_of_the_bundle(file: Path) -> None:
     model = onnx.load(str(file))
     found = {
-        value.name: (value.type.tensor_type.elem_type, [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim])
+        value.name: (
+            value.type.tensor_type.elem_type,
+            [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim],
+        )
         for value in (*model.graph.input, *model.graph.output)
     }
     assert found == {
@@ -62,13 +63,12 @@ def test_inputs_and_output_are_the_contract_of_the_bundle(file: Path) -> None:
     }
     assert [entry.version for entry in model.opset_import if entry.domain == ""] == [OPSET]
     assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
-    assert [path.name for path in file.parent.iterdir()] == ["cfs.onnx"]
 
 
 def test_the_file_names_no_folder_of_the_machine_that_made_it(file: Path) -> None:
     content = file.read_bytes()
-    assert b"/site-packages/" not in content
     assert b".py" not in content
+    assert str(Path(onnx.__file__).parents[1]).encode() not in content
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
@@ -84,10 +84,15 @@ def test_any_batch_computes_what_the_network_computes(
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
-def test_normalisation_lies_inside_the_graph(session: onnxruntime.InferenceSession, trained: TrainedCfs) -> None:
+def test_normalisation_lies_inside_the_graph(
+    session: onnxruntime.InferenceSession, trained: TrainedCfs
+) -> None:
     feed = _feed(2)
     pixels = torch.from_numpy(feed["image"]).permute(0, 3, 1, 2).double()
-    mean, std = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in ((123.7, 116.3, 103.5), (58.4, 57.1, 57.4)))
+    mean, std = (
+        torch.tensor(v, dtype=torch.float64).view(3, 1, 1)
+        for v in ((123.7, 116.3, 103.5), (58.4, 57.1, 57.4))
+    )
     network = trained.network
     normalised = ((pixels - mean) / std).float()
     box_mask, label = torch.from_numpy(feed["box_mask"])[:, None].float(), torch.from_numpy(feed["label"])
@@ -101,7 +106,9 @@ def test_normalisation_lies_inside_the_graph(session: onnxruntime.InferenceSessi
     np.testing.assert_allclose(_run(session, feed), torch.sigmoid(x)[:, 0].numpy(), atol=1e-5)
 
 
-def test_an_answer_is_the_same_to_the_byte_alone_and_among_others(session: onnxruntime.InferenceSession) -> None:
+def test_an_answer_is_the_same_to_the_byte_alone_and_among_others(
+    session: onnxruntime.InferenceSession,
+) -> None:
     feed = _feed(7)
     together = _run(session, feed)
     for index in range(7):
@@ -109,7 +116,9 @@ def test_an_answer_is_the_same_to_the_byte_alone_and_among_others(session: onnxr
         assert alone[0].tobytes() == together[index].tobytes()
 
 
-def test_an_answer_does_not_depend_on_the_number_of_threads(file: Path, session: onnxruntime.InferenceSession) -> None:
+def test_an_answer_does_not_depend_on_the_number_of_threads(
+    file: Path, session: onnxruntime.InferenceSession
+) -> None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     single = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

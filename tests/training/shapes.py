@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from boxmask_core.boxes import Box, Window
-from boxmask_core.formats import CocoMaskWriter, VocDataset
-from boxmask_core.formats.coco_masks import CocoMasks
+from boxmask_core.formats.coco_masks import CocoMasks, CocoMaskWriter
+from boxmask_core.formats.voc import VocDataset
 from boxmask_core.grabcut import Fallback, Proposal
 from boxmask_core.instances import ImageRecord, Instance, InstanceMask, MaskedImage
 from boxmask_core.palette import encode_indexed_png

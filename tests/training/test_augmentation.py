@@ -12,7 +12,9 @@ PLACES = st.floats(-50, 2000)
 
 
 @given(x=PLACES, y=PLACES, width=SIDES, height=SIDES, seed=st.integers(0, 2**31))
-def test_the_whole_box_stays_inside_the_window(x: float, y: float, width: float, height: float, seed: int) -> None:
+def test_the_whole_box_stays_inside_the_window(
+    x: float, y: float, width: float, height: float, seed: int
+) -> None:
     box = Box(x, y, x + width, y + height)
     window, inside = jittered_window(box, np.random.default_rng(seed)), box.window()
     assert window.x0 <= inside.x0 < inside.x1 <= window.x1

@@ -115,7 +115,11 @@ def test_a_weight_of_another_shape_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(b"", "cannot be read"), (b"\x00garbage" * 9, "cannot be read"), (b"PK\x03\x04 cut off", "cannot be read")],
+    [
+        (b"", "cannot be read"),
+        (b"\x00garbage" * 9, "cannot be read"),
+        (b"PK\x03\x04 cut off", "cannot be read"),
+    ],
 )
 def test_a_file_that_is_no_state_dict_is_refused(content: bytes, problem: str, tmp_path: Path) -> None:
     file = tmp_path / "weights.pth"
@@ -131,7 +135,9 @@ def test_a_tensor_instead_of_a_state_dict_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"'imagenet', 'none' or a file, but .*missing\.pth does not exist"):
+    with pytest.raises(
+        TrainingError, match=r"'imagenet', 'none' or a file, but .*missing\.pth does not exist"
+    ):
         load_pretrained(build_cfs("efficientnet_lite0", 2), str(tmp_path / "missing.pth"))
 
 
@@ -140,7 +146,7 @@ def test_without_a_network_connection_the_message_says_what_to_do(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # the discard port: nobody listens
-    with pytest.raises(TrainingError, match="cannot be downloaded.*--weights FILE"):
+    with pytest.raises(TrainingError, match=r"cannot be downloaded.*--weights FILE"):
         load_pretrained(build_cfs("resnet50", 2), "imagenet")
 
 

@@ -115,7 +115,9 @@ def test_box_and_class_reach_the_deep_features(network: CFS, changed: str) -> No
     else:
         other_label = label.roll(1, dims=1)
     with torch.no_grad():
-        first, second = (_deepest(awake, image, *rest) for rest in ((box_mask, label), (other_box, other_label)))
+        first, second = (
+            _deepest(awake, image, *rest) for rest in ((box_mask, label), (other_box, other_label))
+        )
         answers = awake(image, box_mask, label), awake(image, other_box, other_label)
     assert (first - second).abs().max() > 1e-3
     assert (answers[0] - answers[1]).abs().max() > 1e-3

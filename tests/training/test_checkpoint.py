@@ -68,7 +68,9 @@ def test_a_damaged_checkpoint_is_refused_or_unharmed(file: Path) -> None:
             state = checkpoint.load(file)
         except TrainingError:
             continue
-        assert torch.equal(state["weights"], torch.arange(1000.0))  # what was hit is filling between the parts
+        assert torch.equal(
+            state["weights"], torch.arange(1000.0)
+        )  # what was hit is filling between the parts
 
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:

@@ -59,7 +59,10 @@ def test_generalized_cross_entropy_at_one_is_the_absolute_error(logits: Tensor, 
 def test_a_confident_contradiction_pulls_less_than_under_cross_entropy() -> None:
     logits = torch.tensor([[[-6.0]]], requires_grad=True)
     pulls = []
-    for loss in (cross_entropy(logits, torch.ones(1, 1, 1)), generalized_cross_entropy(logits, torch.ones(1, 1, 1), 0.7)):
+    for loss in (
+        cross_entropy(logits, torch.ones(1, 1, 1)),
+        generalized_cross_entropy(logits, torch.ones(1, 1, 1), 0.7),
+    ):
         (gradient,) = torch.autograd.grad(loss, logits)
         pulls.append(float(gradient.abs()))
     assert pulls[1] < 0.1 * pulls[0]
@@ -115,7 +118,11 @@ def test_extreme_logits_keep_losses_and_gradients_finite(logit: float) -> None:
     box = torch.ones(1, 4, 4)
     for target in (0.0, 1.0):
         wanted = torch.full((1, 4, 4), target)
-        loss = cross_entropy(logits, wanted) + generalized_cross_entropy(logits, wanted, 0.7) + projection(logits, box)
+        loss = (
+            cross_entropy(logits, wanted)
+            + generalized_cross_entropy(logits, wanted, 0.7)
+            + projection(logits, box)
+        )
         (gradient,) = torch.autograd.grad(loss, logits)
         assert loss.isfinite()
         assert gradient.isfinite().all()

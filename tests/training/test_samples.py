@@ -13,8 +13,7 @@ from torch.utils.data import DataLoader
 
 from boxmask_core.boxes import Box, Window
 from boxmask_core.errors import TrainingError
-from boxmask_core.formats import CocoMaskWriter
-from boxmask_core.formats.coco_masks import CocoMasks
+from boxmask_core.formats.coco_masks import CocoMasks, CocoMaskWriter
 from boxmask_core.grabcut import Fallback, Proposal
 from boxmask_core.instances import Flags, Instance, InstanceMask, MaskedImage
 from boxmask_core.rle import encode_rle
@@ -48,7 +47,9 @@ def test_a_target_is_the_proposals_share_of_every_pixel(
     left, top, right, bottom = margins
     window = Window(inner.x0 - left, inner.y0 - top, inner.x1 + right, inner.y1 + bottom)
     mask = rng.random((inner.height, inner.width)) < 0.6
-    sample = Sample(Path("nowhere.png"), Box(inner.x0, inner.y0, inner.x1, inner.y1), 0, inner, encode_rle(mask))
+    sample = Sample(
+        Path("nowhere.png"), Box(inner.x0, inner.y0, inner.x1, inner.y1), 0, inner, encode_rle(mask)
+    )
     full = np.zeros((window.height, window.width))
     full[inner.relative_to(window).slices()] = mask
     if shrink != (window.width > size) or shrink != (window.height > size):
@@ -73,7 +74,7 @@ def test_tensors_are_what_the_network_takes(shapes: Shapes, tmp_path: Path) -> N
     pixels, box_mask, label, target = CfsDataset(job.samples, 2, PLAIN)[0, 3]
     assert (pixels.shape, pixels.dtype) == ((3, 32, 32), torch.uint8)
     assert (box_mask.shape, box_mask.dtype) == ((1, 32, 32), torch.uint8)
-    assert set(box_mask.unique().tolist()) == {0, 1}
+    assert set(box_mask.flatten().tolist()) == {0, 1}
     assert (target.shape, target.dtype) == ((32, 32), torch.uint8)
     expected = torch.zeros(2)
     expected[job.samples[3].class_index] = 1
@@ -134,7 +135,9 @@ def test_image_box_and_target_turn_together(tmp_path: Path) -> None:
 def test_a_box_beyond_the_image_is_clipped_before_it_is_expanded(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(np.full((100, 100, 3), 255, dtype=np.uint8)))
     window = Window(50, 0, 100, 100)
-    sample = Sample(tmp_path / "a.png", Box(50, -30, 140, 130), 0, window, encode_rle(np.ones((100, 50), bool)))
+    sample = Sample(
+        tmp_path / "a.png", Box(50, -30, 140, 130), 0, window, encode_rle(np.ones((100, 50), bool))
+    )
     pixels, box_mask, _, target = CfsDataset([sample], 2, replace(PLAIN, size=96))[0, 0]
     assert _bounds(box_mask[0].numpy() > 0) == pytest.approx((16, 16, 80, 80), abs=1)
     assert _bounds(target.numpy() > 127) == pytest.approx((16, 16, 80, 80), abs=1)
@@ -197,7 +200,9 @@ class TestSelection:
             select_samples(masks, tmp_path, CLASS_NAMES, CfsSettings(min_side=1000))
 
     def test_a_class_outside_the_list_is_named(self, masks: CocoMasks, tmp_path: Path) -> None:
-        with pytest.raises(TrainingError, match=r"h/square\.jpg: the class 'square' is not in the class list"):
+        with pytest.raises(
+            TrainingError, match=r"h/square\.jpg: the class 'square' is not in the class list"
+        ):
             select_samples(masks, tmp_path, ["disc"], CfsSettings())
 
 
@@ -209,7 +214,9 @@ def _answer(
     flags: Flags | None = None,
     fallback: Fallback = Fallback.NONE,
 ) -> InstanceMask:
-    return InstanceMask(Instance(box, name, flags or Flags(), "0"), Proposal(box.window(), mask, fallback), 1.0)
+    return InstanceMask(
+        Instance(box, name, flags or Flags(), "0"), Proposal(box.window(), mask, fallback), 1.0
+    )
 
 
 def _shares(length: int, size: int) -> NDArray[np.float64]:

@@ -10,8 +10,19 @@ from boxmask_training.settings import CfsSettings
 
 def test_the_papers_rate_falls_by_a_fifth_every_ten_epochs() -> None:
     paper = CfsSettings()
-    rates = [paper.lr * step_decay(epoch, factor=paper.lr_factor, every=paper.lr_every) for epoch in range(60)]
-    expected = {0: 0.005, 9: 0.005, 10: 0.004, 19: 0.004, 20: 0.0032, 30: 0.00256, 50: 0.0016384, 59: 0.0016384}
+    rates = [
+        paper.lr * step_decay(epoch, factor=paper.lr_factor, every=paper.lr_every) for epoch in range(60)
+    ]
+    expected = {
+        0: 0.005,
+        9: 0.005,
+        10: 0.004,
+        19: 0.004,
+        20: 0.0032,
+        30: 0.00256,
+        50: 0.0016384,
+        59: 0.0016384,
+    }
     assert {epoch: rates[epoch] for epoch in expected} == pytest.approx(expected, rel=1e-12)
 
 

@@ -33,12 +33,12 @@ def _network(answer: str) -> CFS:
             for name, weight in part.named_parameters():
                 weight.fill_(1.0 if name == "conv.1.weight" else 0.0)
         if answer == "crop":
-            network.head.bias.fill_(9.0)
+            network.get_parameter("head.bias").fill_(9.0)
         else:
             last.get_parameter("constraint.box.weight")[0, 0, 1, 1] = 1
             last.get_parameter("conv.0.weight")[0, 0, 1, 1] = 1
             network.head.weight[0, 0] = 20
-            network.head.bias.fill_(-10)
+            network.get_parameter("head.bias").fill_(-10)
     return network
 
 
@@ -65,7 +65,9 @@ def test_only_the_judged_classes_and_background_count(shapes: Shapes) -> None:
 
 def test_a_judged_class_that_the_truth_lacks_does_not_spoil_the_mean(shapes: Shapes) -> None:
     only_disc = held_out_shapes(shapes, 1)
-    both, one = (mean_iou(_network("crop"), replace(only_disc, judged=names), 32) for names in (CLASS_NAMES, ("disc",)))
+    both, one = (
+        mean_iou(_network("crop"), replace(only_disc, judged=names), 32) for names in (CLASS_NAMES, ("disc",))
+    )
     assert both == one
 
 

@@ -17,9 +17,11 @@ from boxmask_core.instances import InstanceMask
 from boxmask_core.palette import decode_indexed_png
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from boxmask_core.instances import ImageRecord
     from boxmask_training.models.cfs import CFS
@@ -53,31 +55,48 @@ def mean_iou(network: CFS, held_out: HeldOut, size: int) -> float:
         held_out: The images to judge by.
         size: Side of the network's input, pixels.
     """
+    return mean_ious(network, held_out, size, offsets=(0.0,))[0]
+
+
+@torch.no_grad()
+def mean_ious(network: CFS, held_out: HeldOut, size: int, offsets: Sequence[float]) -> list[float]:
+    """Returns `mean_iou` as it would be with each offset added to every logit.
+
+    Args:
+        network: The network; it is put into evaluation mode.
+        held_out: The images to judge by.
+        size: Side of the network's input, pixels.
+        offsets: What to add to the logits.
+    """
     network.eval()
     indices = {name: index + 1 for index, name in enumerate(held_out.class_names)}
-    matrix = ConfusionMatrix(len(held_out.class_names) + 1)
+    matrices = [ConfusionMatrix(len(held_out.class_names) + 1) for _ in offsets]
     for record in held_out.records:
         image = decode(record.path.read_bytes(), what=str(record.path))
         height, width = image.shape[:2]
-        masks = _masks(network, image, record, indices, size)
         truth = decode_indexed_png((held_out.truth_root / f"{record.key}.png").read_bytes())
-        matrix.update(compose(width, height, masks, indices).classes, truth)
+        logits = predict(network, image, record, indices, size)
+        for offset, matrix in zip(offsets, matrices, strict=True):
+            masks = _masks(image, record, logits + np.float32(offset))
+            matrix.update(compose(width, height, masks, indices).classes, truth)
     chosen = [0, *(indices[name] for name in held_out.judged)]
-    return matrix.mean_iou(chosen)
+    return [matrix.mean_iou(chosen) for matrix in matrices]
 
 
 def predict(
     network: CFS, image: NDArray[np.uint8], record: ImageRecord, indices: dict[str, int], size: int
 ) -> NDArray[np.float32]:
-    """Returns the probability of every box of an image, ``(boxes, size, size)``.
+    """Returns the foreground logits of every box of an image, ``(boxes, size, size)``.
 
     Args:
         network: The network.
         image: uint8 RGB, ``(H, W, 3)``.
-        record: The image's boxes, one at least.
+        record: The image's boxes.
         indices: 1-based index of every class; another class gets the all-zero class vector.
         size: Side of the network's input, pixels.
     """
+    if not record.instances:
+        return np.empty((0, size, size), dtype=np.float32)
     device = next(network.parameters()).device
     crops = [network_crop(image, instance.box, size) for instance in record.instances]
     pixels = torch.from_numpy(np.stack([crop.pixels for crop in crops])).permute(0, 3, 1, 2).float()
@@ -86,21 +105,15 @@ def predict(
     for row, instance in enumerate(record.instances):
         if instance.class_name in indices:
             labels[row, indices[instance.class_name] - 1] = 1
-    logits = network(pixels.to(device), boxes.to(device), labels.to(device))
-    return torch.sigmoid(logits).float().cpu().numpy()
+    logits: Tensor = network(pixels.to(device), boxes.to(device), labels.to(device))
+    return logits.float().cpu().numpy()
 
 
-def _masks(
-    network: CFS, image: NDArray[np.uint8], record: ImageRecord, indices: dict[str, int], size: int
-) -> list[InstanceMask]:
-    if not record.instances:
-        return []
+def _masks(image: NDArray[np.uint8], record: ImageRecord, logits: NDArray[np.float32]) -> list[InstanceMask]:
     height, width = image.shape[:2]
     masks = []
-    answers = predict(network, image, record, indices, size)
-    for instance, answer in zip(record.instances, answers, strict=True):
+    for instance, answer in zip(record.instances, 1 / (1 + np.exp(-logits)), strict=True):
         window = instance.box.clipped(width, height).expanded().window()
         probability, visible = probability_in_image(answer, window, (width, height))
-        proposal = cfs_proposal(image, instance.box, probability, visible)
-        masks.append(InstanceMask(instance, proposal, 0.0))
+        masks.append(InstanceMask(instance, cfs_proposal(image, instance.box, probability, visible), 0.0))
     return masks
