@@ -34,8 +34,8 @@ def parser() -> argparse.ArgumentParser:
     """Builds the command line."""
     out = argparse.ArgumentParser(
         prog="boxmask export",
-        description="Turn a training checkpoint into an ONNX bundle. The graph is compared with the network on "
-        f"crops of real images; above {PARITY_LIMIT:.0e} nothing is written.",
+        description="Turn a training checkpoint into an ONNX bundle. The graph is compared with the network "
+        f"on crops of real images; above {PARITY_LIMIT:.0e} nothing is written.",
     )
     out.add_argument("checkpoint", type=Path, help="what `boxmask train` printed")
     out.add_argument(

@@ -8,6 +8,7 @@ import torch
 from skimage import data
 from tests.export.networks import SOURCE, tiny_trained
 
+from boxmask_core.bundle import MANIFEST
 from boxmask_export.command import export_cfs
 
 if TYPE_CHECKING:
@@ -43,8 +44,11 @@ def photographs() -> Sequence[NDArray[np.uint8]]:
 def exported(
     trained: TrainedCfs, photographs: Sequence[NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Bundle]:
-    """The bundles of the tiny network, by the precision of their weights."""
+    """The bundles of the tiny network, by the precision of their weights; one replaces an older bundle."""
     root = tmp_path_factory.mktemp("bundles")
+    (root / "float32").mkdir()
+    (root / "float32" / MANIFEST).write_text('{"schema": 0}')
+    (root / "float32" / "README.md").write_text("the model card")
     return {
         weights: export_cfs(
             trained, root / weights, photographs, source=SOURCE, half_weights=weights == "float16"

@@ -80,11 +80,11 @@ def test_a_constraint_is_the_convolution_of_the_concatenated_inputs() -> None:
     small = torch.nn.functional.avg_pool2d(box_mask, 4)
     maps = label[:, :, None, None].expand(-1, -1, 16, 16)
     joined = torch.cat((features, small, maps), dim=1)
-    weight = torch.zeros(4, 4 + 1 + CLASSES, 3, 3)
-    weight[range(4), range(4), 1, 1] = 1
-    weight[:, 4] = constraint.box.weight[:, 0].detach()
-    weight[:, 5:, 1, 1] = constraint.label.weight.detach()
-    expected = torch.nn.functional.conv2d(joined, weight, constraint.box.bias, padding=1)
+    kernel = torch.zeros(4, 4 + 1 + CLASSES, 3, 3)
+    kernel[range(4), range(4), 1, 1] = 1
+    kernel[:, 4] = constraint.box.weight[:, 0].detach()
+    kernel[:, 5:, 1, 1] = constraint.label.weight.detach()
+    expected = torch.nn.functional.conv2d(joined, kernel, constraint.box.bias, padding=1)
     torch.testing.assert_close(constraint(features, box_mask, label), expected, rtol=1e-5, atol=1e-5)
 
 

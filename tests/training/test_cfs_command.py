@@ -4,20 +4,22 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.training.shapes import CLASS_NAMES
 
 from boxmask_core.cli import main
 from boxmask_training import checkpoint
 from boxmask_training.cfs_command import parser
 from boxmask_training.settings import setting_types
-from tests.training.shapes import CLASS_NAMES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.training.shapes import Shapes
 
-TINY = ["--config", "starter", "--weights", "none", "--size", "32", "--epochs", "1", "--batch-size", "4",
-        "--accelerator", "cpu", "--workers", "0", "--min-side", "20", "--no-augment", "--no-freeze-norm"]  # fmt: skip
+TINY = [
+    "--config", "starter", "--weights", "none", "--size", "32", "--epochs", "1", "--batch-size", "4",
+    "--accelerator", "cpu", "--workers", "0", "--min-side", "20", "--no-augment", "--no-freeze-norm",
+]  # fmt: skip
 
 
 def _command(shapes: Shapes, out: Path, *more: str) -> list[str]:

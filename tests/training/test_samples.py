@@ -9,6 +9,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.clients.scenes import png
+from tests.training.shapes import CLASS_NAMES, SETTINGS, shapes_job
 from torch.utils.data import DataLoader
 
 from boxmask_core.boxes import Box, Window
@@ -20,12 +22,9 @@ from boxmask_core.rle import encode_rle
 from boxmask_training.samples import CfsDataset, Sample, select_samples, target_in_crop
 from boxmask_training.sampling import EpochBatches
 from boxmask_training.settings import CfsSettings
-from tests.clients.scenes import png
-from tests.training.shapes import CLASS_NAMES, SETTINGS, shapes_job
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
     from tests.training.shapes import Shapes
 
 PLAIN = replace(SETTINGS, augment=False, class_dropout=0.0)
@@ -112,7 +111,7 @@ def test_class_dropout_empties_that_share_of_labels(
 
 
 def test_image_box_and_target_turn_together(tmp_path: Path) -> None:
-    """What is bright in the image is the mask, and the box is tight: whatever happens, the three must agree."""
+    """The mask is what is bright in the image, and the box is tight: the three must always agree."""
     mask = np.tri(60, 60, dtype=np.bool_)
     image = np.zeros((100, 100, 3), dtype=np.uint8)
     image[20:80, 20:80][mask] = 200

@@ -22,7 +22,7 @@ class CfsSettings:
         lr: Learning rate of the decoder.
         backbone_lr: Learning rate of the backbone relative to ``lr``.
         weight_decay: Weight decay.
-        schedule: ``step`` (x ``lr_factor`` every ``lr_every`` epochs) or ``cosine`` (after 50 steps' warm-up).
+        schedule: ``step`` (x ``lr_factor`` every ``lr_every`` epochs) or ``cosine`` (50 warm-up steps).
         lr_factor: See ``schedule``.
         lr_every: See ``schedule``.
         min_side: Boxes with a shorter side are left out of training, pixels.

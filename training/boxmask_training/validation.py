@@ -112,7 +112,8 @@ def predict(
 def _masks(image: NDArray[np.uint8], record: ImageRecord, logits: NDArray[np.float32]) -> list[InstanceMask]:
     height, width = image.shape[:2]
     masks = []
-    for instance, answer in zip(record.instances, 1 / (1 + np.exp(-logits)), strict=True):
+    probabilities = torch.sigmoid(torch.from_numpy(logits)).numpy()
+    for instance, answer in zip(record.instances, probabilities, strict=True):
         window = instance.box.clipped(width, height).expanded().window()
         probability, visible = probability_in_image(answer, window, (width, height))
         masks.append(InstanceMask(instance, cfs_proposal(image, instance.box, probability, visible), 0.0))
