@@ -7,6 +7,7 @@ holds. The parity check then compares like with like, and what the rounding itse
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
 
     from boxmask_training.checkpoint import TrainedCfs
 
+SMALLEST = 10_000
+"""Elements from which on a tensor is rounded. The smaller ones of EfficientNet-Lite0, its biases and first
+layers, are 3 % of the file; rounding them as well doubled what the rounding changed (0.0048 to 0.0091)."""
+
 
 def rounded(trained: TrainedCfs) -> TrainedCfs:
     """Returns a copy whose weights are float32 numbers that float16 holds exactly.
 
     Batch norms are folded into their convolutions first: the exporter would do that afterwards, and the
-    products would need rounding again. Biases are small in number and feel the rounding most: they stay.
+    products would need rounding again. Tensors below `SMALLEST` elements stay as they are.
 
     Args:
         trained: The network, in evaluation mode.
@@ -37,7 +42,7 @@ def rounded(trained: TrainedCfs) -> TrainedCfs:
     _fold_norms(network)
     with torch.no_grad():
         for weight in network.parameters():
-            if weight.dim() > 1:
+            if weight.numel() >= SMALLEST:
                 weight.copy_(weight.half().float())
     return replace(trained, network=network)
 
@@ -55,7 +60,7 @@ def halve_weights(file: Path) -> None:
     graph = model.graph
     casts = []
     for index, tensor in enumerate(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
+        if tensor.data_type != TensorProto.FLOAT or math.prod(tensor.dims) < SMALLEST:
             continue
         weight = numpy_helper.to_array(tensor)
         half = weight.astype(np.float16)

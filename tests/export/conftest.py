@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from skimage import data
-from tests.export.networks import SOURCE, tiny_trained
 
 from boxmask_core.bundle import MANIFEST
 from boxmask_export.command import export_cfs
+from tests.export.networks import SOURCE, tiny_trained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

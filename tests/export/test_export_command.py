@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.export.networks import CLASS_NAMES, SIZE, SOURCE
 
 from boxmask_core.bundle import CFS_TASK, MANIFEST, Bundle, file_digest
 from boxmask_core.cli import main
@@ -21,6 +20,7 @@ from boxmask_server.engine import CfsEngine, CfsInput
 from boxmask_training import checkpoint
 from boxmask_training.models.build import build_cfs, load_pretrained
 from boxmask_training.settings import CfsSettings
+from tests.export.networks import CLASS_NAMES, SIZE, SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from tests.export.networks import CLASS_NAMES, SIZE
 
 from boxmask_export.graph import INPUTS, OPSET, OUTPUT, CfsGraph
+from tests.export.networks import CLASS_NAMES, SIZE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
 from tests.training.shapes import Shapes, write_shapes
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from tests.training.shapes import Shapes, shapes_job
 
 from boxmask_training.train_cfs import train_cfs
+from tests.training.shapes import Shapes, shapes_job
 
 if __name__ == "__main__":
     root, out, workers, every = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])

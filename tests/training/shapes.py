@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tests.clients.scenes import VocFolder, png
 
 from boxmask_core.boxes import Box, Window
 from boxmask_core.formats.coco_masks import CocoMasks, CocoMaskWriter
@@ -18,6 +17,7 @@ from boxmask_training.samples import select_samples
 from boxmask_training.settings import CfsSettings
 from boxmask_training.train_cfs import CfsJob
 from boxmask_training.validation import HeldOut
+from tests.clients.scenes import VocFolder, png
 
 if TYPE_CHECKING:
     from pathlib import Path

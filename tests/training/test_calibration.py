@@ -4,20 +4,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from tests.training.shapes import held_out_shapes
 
 from boxmask_core.errors import TrainingError
 from boxmask_training import checkpoint
 from boxmask_training.calibration import OFFSETS, calibrate, write_calibrated
 from boxmask_training.models.build import build_cfs
 from boxmask_training.validation import mean_iou, mean_ious
+from tests.training.shapes import held_out_shapes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.training.shapes import Shapes
-
     from boxmask_training.models.cfs import CFS
+    from tests.training.shapes import Shapes
 
 
 def _biased(bias: float) -> CFS:

@@ -4,12 +4,12 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.training.shapes import CLASS_NAMES
 
 from boxmask_core.cli import main
 from boxmask_training import checkpoint
 from boxmask_training.cfs_command import parser
 from boxmask_training.settings import setting_types
+from tests.training.shapes import CLASS_NAMES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.clients.scenes import png
-from tests.training.shapes import CLASS_NAMES, SETTINGS, shapes_job
 from torch.utils.data import DataLoader
 
 from boxmask_core.boxes import Box, Window
@@ -22,9 +20,12 @@ from boxmask_core.rle import encode_rle
 from boxmask_training.samples import CfsDataset, Sample, select_samples, target_in_crop
 from boxmask_training.sampling import EpochBatches
 from boxmask_training.settings import CfsSettings
+from tests.clients.scenes import png
+from tests.training.shapes import CLASS_NAMES, SETTINGS, shapes_job
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
     from tests.training.shapes import Shapes
 
 PLAIN = replace(SETTINGS, augment=False, class_dropout=0.0)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests.training.shapes import CLASS_NAMES, SETTINGS, held_out_shapes, shapes_job
 
 from boxmask_core.errors import DeviceError, TrainingError
 from boxmask_training import checkpoint
@@ -29,6 +28,7 @@ from boxmask_training.train_cfs import (
     train_cfs,
     update_average,
 )
+from tests.training.shapes import CLASS_NAMES, SETTINGS, held_out_shapes, shapes_job
 
 if TYPE_CHECKING:
     from typing import Any

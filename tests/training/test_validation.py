@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from tests.clients.scenes import png
-from tests.training.shapes import CLASS_NAMES, held_out_shapes
 
 from boxmask_core.boxes import Box
 from boxmask_core.images import decode
@@ -15,13 +13,14 @@ from boxmask_core.instances import ImageRecord, Instance
 from boxmask_core.palette import decode_indexed_png, encode_indexed_png
 from boxmask_training.models.build import build_cfs
 from boxmask_training.validation import HeldOut, mean_iou, predict
+from tests.clients.scenes import png
+from tests.training.shapes import CLASS_NAMES, held_out_shapes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.training.shapes import Shapes
-
     from boxmask_training.models.cfs import CFS
+    from tests.training.shapes import Shapes
 
 
 def _network(answer: str) -> CFS:
