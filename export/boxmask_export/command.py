@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import shutil
 import sys
 import tempfile
@@ -63,6 +64,8 @@ def main(argv: Sequence[str]) -> int:
         The exit status.
     """
     arguments = parser().parse_args(argv)
+    for chatty in ("onnx_ir", "onnxscript"):  # they tell every step of their optimiser
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     target: Path = arguments.bundle
     if (target / MANIFEST).exists() and not arguments.overwrite:
         raise BundleError(target, "there is a bundle already; choose another folder or pass --overwrite")
