@@ -39,7 +39,7 @@ def test_a_box_that_stands_in_for_a_mask_scores_zero(fallback: Fallback) -> None
     assert score(_proposal(np.ones(SHAPE), fallback)) == 0.0
 
 
-def test_the_signals_are_multiplied() -> None:
+def test_certainty_and_agreement_are_multiplied() -> None:
     refined = np.zeros(SHAPE)
     refined[:, :6] = 1
     cfs = np.ones(SHAPE)
@@ -48,7 +48,13 @@ def test_the_signals_are_multiplied() -> None:
     value = score(
         _proposal(refined), cfs=_proposal(cfs), probability=probability, window=Window(8, 18, 20, 28)
     )
-    assert value == pytest.approx((36 / 48) * (36 / 48) * 0.8, abs=1e-6)
+    assert value == pytest.approx((36 / 48) * 0.8, abs=1e-6)
+
+
+def test_without_a_network_the_score_is_tightness() -> None:
+    mask = np.zeros(SHAPE)
+    mask[2:4, :] = 1
+    assert score(_proposal(mask)) == pytest.approx(2 / 6)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
