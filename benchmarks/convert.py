@@ -13,9 +13,7 @@ import argparse
 import contextlib
 import io
 import os
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -27,16 +25,14 @@ import torch
 from benchmarks.eager import eager_cfs, sequential_conversion
 from benchmarks.publish import publish
 from benchmarks.stages import stage_seconds
-from boxmask_client import Client
 from boxmask_convert.command import main as convert
 from boxmask_core.bundle import Bundle, starter_path
 from boxmask_core.formats import open_dataset
 from boxmask_core.instances import ImageRecord
+from demo.run import running_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-READY_SECONDS = 60.0
+    from collections.abc import Callable, Sequence
 
 
 def main(argv: Sequence[str]) -> int:
@@ -57,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.split:
         common += ["--split", arguments.split]
 
-    with tempfile.TemporaryDirectory() as folder, running_server(bundle_path, Path(folder)) as address:
+    with tempfile.TemporaryDirectory() as folder, running_server(bundle_path) as address:
         scratch = Path(folder)
         ways: dict[str, Callable[[int], object]] = {
             "in-process": lambda turn: silent(
@@ -115,21 +111,6 @@ def silent(arguments: list[str]) -> None:
         status = convert(arguments)
     if status:
         raise SystemExit(f"boxmask convert {' '.join(arguments)} ended with {status}")
-
-
-@contextlib.contextmanager
-def running_server(bundle: Path, folder: Path) -> Iterator[str]:
-    """Runs ``boxmask serve`` on a Unix socket while the block runs, and yields its address."""
-    address = f"unix:{folder / 'socket'}"
-    command = [sys.executable, "-m", "boxmask_core.cli", "serve", str(bundle), "--listen", address]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            with Client(address) as client:
-                client.wait_until_ready(READY_SECONDS)
-            yield address
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait()
 
 
 if __name__ == "__main__":

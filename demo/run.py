@@ -31,7 +31,7 @@ def main(out: Path, bundle: Path) -> int:
         The exit status of the first conversion that was not complete, or 0.
     """
     data = make_dataset(out / "boxes")
-    with _server(bundle) as address:
+    with running_server(bundle) as address:
         common = [str(data), "--server", address, "--overwrite"]
         statuses = (
             convert([*common, "--to", "voc", str(out / "voc")]),
@@ -43,7 +43,7 @@ def main(out: Path, bundle: Path) -> int:
 
 
 @contextmanager
-def _server(bundle: Path) -> Iterator[str]:
+def running_server(bundle: Path) -> Iterator[str]:
     """Runs ``boxmask serve`` on a socket of its own while the block runs."""
     with tempfile.TemporaryDirectory(prefix="boxmask-") as folder:
         address = f"unix:{folder}/socket"
