@@ -17,7 +17,7 @@ from boxmask_core.formats.coco_masks import CocoMasks
 if TYPE_CHECKING:
     from boxmask_core.instances import InstanceMask
 
-SHOWN = ("astronaut", "chelsea", "coffee", "motorcycle")
+SHOWN = ("astronaut", "chelsea", "coffee", "rocket")
 HEIGHT = 240
 GAP = 6
 OPACITY = 0.55

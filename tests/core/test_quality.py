@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,11 +11,14 @@ from boxmask_core.boxes import Window
 from boxmask_core.grabcut import Fallback, Proposal
 from boxmask_core.quality import STAND_INS, score, tightness
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 WINDOW = Window(10, 20, 18, 26)
 SHAPE = (6, 8)
 
 
-def _proposal(mask: np.ndarray, fallback: Fallback = Fallback.NONE) -> Proposal:  # type: ignore[type-arg]  # any dtype will do
+def _proposal(mask: NDArray[np.generic], fallback: Fallback = Fallback.NONE) -> Proposal:
     return Proposal(WINDOW, mask.astype(np.bool_), fallback)
 
 
