@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
     from boxmask_core.boxes import Box, Window
     from boxmask_core.formats.coco_masks import CocoMasks
+    from boxmask_core.instances import InstanceMask
     from boxmask_training.settings import CfsSettings
+
+REASONS = ("held_out_image", "held_out_class", "crowd", "small", "fallback", "not_tight")
+"""Why a box is left out of training; the first that holds is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +86,7 @@ def select_samples(
     indices = {name: index for index, name in enumerate(class_names)}
     held_out, unseen = set(without_images), set(without_classes)
     samples: list[Sample] = []
-    left_out = {
-        "held_out_image": 0,
-        "held_out_class": 0,
-        "crowd": 0,
-        "small": 0,
-        "fallback": 0,
-        "not_tight": 0,
-    }
+    left_out = dict.fromkeys(REASONS, 0)
     for image in masks.images:
         key = key_of(image.file_name, image.file_name)
         for answer in masks.masks(image):
@@ -103,23 +100,29 @@ def select_samples(
                 left_out["held_out_image"] += 1
             elif instance.class_name in unseen:
                 left_out["held_out_class"] += 1
-            elif instance.flags.crowd:
-                left_out["crowd"] += 1
-            elif min(box.width, box.height) < settings.min_side:
-                left_out["small"] += 1
-            elif not settings.trust_fallbacks and proposal.fallback in STAND_INS:
-                left_out["fallback"] += 1
-            elif tightness(proposal.mask) < settings.min_tightness:
-                left_out["not_tight"] += 1
+            elif (reason := _unfit(answer, box, settings)) is not None:
+                left_out[reason] += 1
             else:
-                path = image_root / image.file_name
-                rle = encode_rle(proposal.mask)
+                path, rle = image_root / image.file_name, encode_rle(proposal.mask)
                 samples.append(Sample(path, box, indices[instance.class_name], proposal.window, rle))
     if not samples:
         raise TrainingError(
             f"no box is left to train on (left out: {left_out}); lower min_side or min_tightness"
         )
     return Selection(tuple(samples), left_out)
+
+
+def _unfit(answer: InstanceMask, box: Box, settings: CfsSettings) -> str | None:
+    """Returns why a box is not trained on, one of `REASONS`, or None if it is."""
+    if answer.instance.flags.crowd:
+        return "crowd"
+    if min(box.width, box.height) < settings.min_side:
+        return "small"
+    if not settings.trust_fallbacks and answer.proposal.fallback in STAND_INS:
+        return "fallback"
+    if tightness(answer.proposal.mask) < settings.min_tightness:
+        return "not_tight"
+    return None
 
 
 class CfsDataset(Dataset[tuple["Tensor", "Tensor", "Tensor", "Tensor"]]):
