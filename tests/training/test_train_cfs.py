@@ -16,13 +16,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from boxmask_core.errors import DeviceError, TrainingError
 from boxmask_training import checkpoint
+from boxmask_training.cfs_run import CfsJob, job_digest
 from boxmask_training.losses import cross_entropy, generalized_cross_entropy, projection
 from boxmask_training.models.build import build_cfs
 from boxmask_training.train_cfs import (
-    CfsJob,
     batch_loss,
     build_optimizer,
-    job_digest,
     prepare_for_training,
     set_learning_rate,
     train_cfs,

@@ -15,10 +15,11 @@ from boxmask_core.formats import open_dataset
 from boxmask_core.formats.coco_masks import INSTANCES, CocoMasks
 from boxmask_core.instances import ImageRecord
 from boxmask_training.calibration import write_calibrated
+from boxmask_training.cfs_run import Accelerator, CfsJob, Precision
 from boxmask_training.configs import cfs_paper, cfs_starter
 from boxmask_training.samples import Selection, select_samples
 from boxmask_training.settings import CfsSettings, setting_types
-from boxmask_training.train_cfs import Accelerator, CfsJob, Precision, train_cfs
+from boxmask_training.train_cfs import train_cfs
 from boxmask_training.validation import HeldOut
 
 if TYPE_CHECKING:
