@@ -50,6 +50,7 @@ def stage_seconds(records: Sequence[ImageRecord], bundle: Bundle) -> dict[str, f
     cv2.setNumThreads(1)
     engine = CfsEngine(bundle, device="cpu", threads=cores)
     indices = {name: index for index, name in enumerate(bundle.class_names)}
+    numbers = {name: index + 1 for name, index in indices.items()}
     seconds: dict[str, float] = {}
     with ThreadPoolExecutor(cores) as pool:
         stopwatch = _Stopwatch(pool, seconds)
@@ -67,7 +68,7 @@ def stage_seconds(records: Sequence[ImageRecord], bundle: Bundle) -> dict[str, f
         questions = list(zip(boxes, crops, probabilities, strict=True))
         proposals = stopwatch.run("refine", _refine, questions)
         answers = zip(images, _by_image(records, proposals), strict=True)
-        stopwatch.run("encode", lambda answer: _encode(*answer, indices), list(answers))
+        stopwatch.run("encode", lambda answer: _encode(*answer, numbers), list(answers))
     return seconds
 
 
@@ -93,9 +94,8 @@ def _refine(question: tuple[tuple[Image, Instance], Crop, NDArray[np.float32]]) 
     return refine_proposal(image, instance.box, probability, window)
 
 
-def _encode(image: Image, masks: list[InstanceMask], indices: dict[str, int]) -> bytes:
+def _encode(image: Image, masks: list[InstanceMask], numbers: dict[str, int]) -> bytes:
     height, width = image.shape[:2]
-    numbers = {name: index + 1 for name, index in indices.items()}
     return encode_indexed_png(compose(width, height, masks, numbers).classes)
 
 

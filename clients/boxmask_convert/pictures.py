@@ -81,7 +81,7 @@ def data_uri(picture: NDArray[np.uint8]) -> str:
 
 def _surroundings(image: NDArray[np.uint8], box: Box) -> Window:
     height, width = image.shape[:2]
-    return box.expanded().window().clipped(width, height)
+    return box.expanded_window(width, height).clipped(width, height)
 
 
 def _scaled(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:

@@ -140,6 +140,17 @@ class Box:
         dx, dy = self.width * factor / 2, self.height * factor / 2
         return Box(self.x0 - dx, self.y0 - dy, self.x1 + dx, self.y1 + dy)
 
+    def expanded_window(self, width: int, height: int) -> Window:
+        """Returns the pixels of the expanded box, which may reach beyond a ``height`` x ``width`` image.
+
+        What lies outside the image is cut off before the box grows, so a window has at most one and a half
+        times the image's sides, however far the box reaches beyond it.
+
+        Raises:
+            InvalidBoxError: The box lies wholly outside the image.
+        """
+        return self.clipped(width, height).expanded().window()
+
 
 def _pixels(low: float, high: float) -> tuple[int, int]:
     start, stop = math.floor(low + 0.5), math.floor(high + 0.5)

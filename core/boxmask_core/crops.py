@@ -44,9 +44,10 @@ def network_crop(image: NDArray[np.uint8], box: Box, size: int, window: Window |
     Raises:
         InvalidBoxError: The box or the window lies outside the image.
     """
-    box = box.clipped(image.shape[1], image.shape[0])
+    height, width = image.shape[:2]
+    box = box.clipped(width, height)
     if window is None:
-        window = box.expanded().window()
+        window = box.expanded_window(width, height)
     pixels = resized(padded_crop(image, window), (size, size))
     inside = box.window().relative_to(window)
     sx, sy = size / window.width, size / window.height

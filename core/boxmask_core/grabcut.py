@@ -118,7 +118,7 @@ def coarse_proposal(
     window = filled.window
     if min(window.width, window.height) < TINY_SIDE or window.area < TINY_AREA:
         return filled_box((width, height), box, Fallback.TINY_BOX)
-    crop_window = box.clipped(width, height).expanded().window().clipped(width, height)
+    crop_window = box.expanded_window(width, height).clipped(width, height)
     fallback = Fallback.NONE
     inner = window
     if crop_window == window:

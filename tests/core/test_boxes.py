@@ -96,3 +96,13 @@ def test_the_window_of_a_clipped_box_lies_in_the_image(box: Box, width: int, hei
         assert box.x1 <= 0 or box.y1 <= 0 or box.x0 >= width or box.y0 >= height
     else:
         assert window == window.clipped(width, height)
+
+
+def test_the_expanded_window_grows_from_what_the_image_shows_of_the_box() -> None:
+    assert Box(-1e9, 10, 50, 60).expanded_window(100, 80) == Window(-12, -2, 63, 73)
+    assert Box(20, 20, 40, 60).expanded_window(100, 80) == Window(15, 10, 45, 70)
+
+
+def test_the_expanded_window_of_a_box_outside_the_image_is_refused() -> None:
+    with pytest.raises(InvalidBoxError, match="lies outside the 100 x 80 image"):
+        Box(100, 0, 120, 20).expanded_window(100, 80)

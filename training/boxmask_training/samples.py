@@ -160,9 +160,9 @@ class CfsDataset(Dataset[tuple["Tensor", "Tensor", "Tensor", "Tensor"]]):
         rng = np.random.default_rng((self.settings.seed, epoch, index))
         image = decode(sample.image.read_bytes(), what=str(sample.image))
         box = sample.box.clipped(image.shape[1], image.shape[0])
-        window = jittered_window(box, rng) if self.settings.augment else box.expanded().window()
+        window = jittered_window(box, rng) if self.settings.augment else None
         crop = network_crop(image, box, size, window)
-        pixels, box_mask, target = crop.pixels, crop.box_mask, target_in_crop(sample, window, size)
+        pixels, box_mask, target = crop.pixels, crop.box_mask, target_in_crop(sample, crop.window, size)
         if self.settings.augment:
             pixels = jittered_colours(pixels, rng)
             if rng.random() < 0.5:

@@ -114,7 +114,7 @@ def _masks(image: NDArray[np.uint8], record: ImageRecord, logits: NDArray[np.flo
     masks = []
     probabilities = torch.sigmoid(torch.from_numpy(logits)).numpy()
     for instance, answer in zip(record.instances, probabilities, strict=True):
-        window = instance.box.clipped(width, height).expanded().window()
+        window = instance.box.expanded_window(width, height)
         probability, visible = probability_in_image(answer, window, (width, height))
         masks.append(InstanceMask(instance, cfs_proposal(image, instance.box, probability, visible), 0.0))
     return masks

@@ -17,6 +17,7 @@ import numpy as np
 from boxmask_core.atomic import open_atomically
 from boxmask_core.boxes import Box
 from boxmask_core.errors import DatasetError, InvalidInputError
+from boxmask_core.formats.class_names import require_known_classes
 from boxmask_core.grabcut import Fallback, Proposal, filled_box
 from boxmask_core.instances import Flags, Instance, InstanceMask
 from boxmask_core.rle import decode_rle, encode_rle
@@ -64,11 +65,7 @@ class CocoMaskWriter:
         """
         if image.key in self._offsets:
             raise DatasetError(image.key, "was written twice; keys must be unique")
-        unknown = {mask.instance.class_name for mask in image.masks} - self._categories.keys()
-        if unknown:
-            raise DatasetError(
-                image.key, f"classes {sorted(unknown)} are not among the dataset's class names"
-            )
+        require_known_classes(image, self._categories)
         annotations = [self._annotation(mask, image) for mask in image.masks if mask.proposal.mask.any()]
         if empty := len(image.masks) - len(annotations):
             self.losses["instances with an empty mask"] += empty

@@ -12,6 +12,7 @@ from PIL import Image
 from boxmask_core.atomic import write_bytes_atomically
 from boxmask_core.compositing import compose
 from boxmask_core.errors import DatasetError
+from boxmask_core.formats.class_names import require_known_classes
 from boxmask_core.palette import encode_indexed_png
 
 if TYPE_CHECKING:
@@ -55,11 +56,7 @@ class VocMaskWriter:
             DatasetError: A class is not among the dataset's class names.
             OSError: The file system refuses.
         """
-        unknown = {mask.instance.class_name for mask in image.masks} - self._indices.keys()
-        if unknown:
-            raise DatasetError(
-                image.key, f"classes {sorted(unknown)} are not among the dataset's class names"
-            )
+        require_known_classes(image, self._indices)
         maps = compose(image.width, image.height, image.masks, self._indices)
         self._count_losses(image, maps)
         classes = encode_indexed_png(maps.classes)

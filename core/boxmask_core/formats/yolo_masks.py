@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from boxmask_core.atomic import write_bytes_atomically
-from boxmask_core.errors import DatasetError
+from boxmask_core.formats.class_names import require_known_classes
 from boxmask_core.formats.yolo import CONFIG
 from boxmask_core.instances import Flags
 from boxmask_core.polygons import bridged_polygon
@@ -51,11 +51,7 @@ class YoloSegWriter:
             DatasetError: A class is not among the dataset's class names.
             OSError: The file system refuses.
         """
-        unknown = {mask.instance.class_name for mask in image.masks} - self._indices.keys()
-        if unknown:
-            raise DatasetError(
-                image.key, f"classes {sorted(unknown)} are not among the dataset's class names"
-            )
+        require_known_classes(image, self._indices)
         lines = [line for mask in image.masks if (line := self._line(mask, image)) is not None]
         text = "".join(f"{line}\n" for line in lines)
         write_bytes_atomically(self._out / "labels" / f"{image.key}.txt", text.encode())
