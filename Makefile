@@ -11,7 +11,7 @@ INPUTS := pyproject.toml constraints.txt
 demo: $(VENV)/.demo
 	$(BIN)/python -m demo.run
 
-test: $(VENV)/.dev $(VENV)/.browser
+test: $(VENV)/.dev $(VENV)/.browser $(VENV)/.crf
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.dev
@@ -44,6 +44,16 @@ $(VENV)/.demo: $(BIN)/python $(INPUTS)
 $(VENV)/.dev: $(BIN)/python $(INPUTS)
 	$(PIP) --editable '.[dev]'
 	touch $@ $(VENV)/.demo
+
+# DenseCRF is built from source. A compiler is installed where that is possible; elsewhere its tests say why
+# they are skipped.
+$(VENV)/.crf: $(VENV)/.dev
+	{ command -v g++ >/dev/null && test -e "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h"; } \
+	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends g++ python3-dev >/dev/null; } \
+	  || echo "no C++ compiler"
+	$(PIP) --editable '.[crf]' || echo "DenseCRF cannot be built: its tests will be skipped"
+	touch $@
 
 # The report is tested in a real browser. Debian's Chromium is installed where that is possible; elsewhere
 # the test says why it is skipped.

@@ -1,70 +1,27 @@
-"""The command ``boxmask evaluate``: label maps against the truth, per class and mean."""
+"""The command ``boxmask evaluate``: label maps against the truth, everywhere and near outlines."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from boxmask_core.atomic import write_bytes_atomically
+from boxmask_core.boundary import BoundaryIou, trimap
 from boxmask_core.errors import DatasetError
 from boxmask_core.evaluation import ConfusionMatrix
-from boxmask_core.formats.keys import checked_key
+from boxmask_core.formats.keys import listed_keys, listed_lines
 from boxmask_core.formats.voc import VOC_CLASSES
 from boxmask_core.palette import decode_indexed_png
+from boxmask_core.scores import Evaluation, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VOC_NAMES = ("background", *VOC_CLASSES)
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What a comparison found.
-
-    Attributes:
-        images: Number of images.
-        class_names: Names in the order of class indices, the background first.
-        iou: Intersection over union per class, None for a class that the truth does not have.
-        mean_iou: Mean over the classes that the truth has, None where it has none.
-        chosen: The classes that were asked for; empty where none were.
-        chosen_mean_iou: Mean over those of them that the truth has, None where it has none.
-    """
-
-    images: int
-    class_names: tuple[str, ...]
-    iou: tuple[float | None, ...]
-    mean_iou: float | None
-    chosen: tuple[str, ...]
-    chosen_mean_iou: float | None
-
-    def to_json(self) -> bytes:
-        """Returns the result as JSON."""
-        fields: dict[str, Any] = {
-            "images": self.images,
-            "iou": dict(zip(self.class_names, self.iou, strict=True)),
-            "mean_iou": self.mean_iou,
-        }
-        if self.chosen:
-            fields |= {"classes": self.chosen, "classes_mean_iou": self.chosen_mean_iou}
-        return json.dumps(fields, indent=2).encode() + b"\n"
-
-    def to_text(self) -> str:
-        """Returns the result as a table, in percent."""
-        found = [(name, iou) for name, iou in zip(self.class_names, self.iou, strict=True) if iou is not None]
-        rows = [*found, (f"mIoU-{len(found)}, all classes of the truth", self.mean_iou)]
-        if self.chosen:
-            rows.append((f"mIoU-{len(self.chosen)}, {', '.join(self.chosen)}", self.chosen_mean_iou))
-        width = max(len(name) for name, _ in rows)
-        lines = [f"{name:<{width}}  {_percent(value):>6}" for name, value in rows]
-        return "\n".join([f"{self.images} images, IoU in percent", *lines, ""])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,10 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         InvalidInputError: A file is missing, broken, or does not fit its counterpart.
     """
     options = _parser().parse_args(argv)
-    names = VOC_NAMES if options.names is None else _lines(options.names)
+    names = VOC_NAMES if options.names is None else listed_lines(options.names)
     chosen = tuple(name.strip() for name in options.classes.split(",")) if options.classes else ()
-    keys = _keys(options.truth) if options.ids is None else _listed_keys(options.ids)
-    evaluation = evaluate(options.prediction, options.truth, keys, names, chosen)
+    keys = _keys(options.truth) if options.ids is None else listed_keys(options.ids)
+    evaluation = evaluate(
+        options.prediction,
+        options.truth,
+        keys,
+        names,
+        chosen,
+        boundary=options.boundary,
+        trimap_widths=options.trimap,
+    )
     if options.json is not None:
         write_bytes_atomically(options.json, evaluation.to_json())
     sys.stdout.write(evaluation.to_text())
@@ -91,7 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(
-    prediction: Path, truth: Path, keys: Sequence[str], names: Sequence[str], chosen: Sequence[str] = ()
+    prediction: Path,
+    truth: Path,
+    keys: Sequence[str],
+    names: Sequence[str],
+    chosen: Sequence[str] = (),
+    *,
+    boundary: bool = False,
+    trimap_widths: Sequence[int] = (),
 ) -> Evaluation:
     """Compares two folders of indexed PNG.
 
@@ -101,27 +73,36 @@ def evaluate(
         keys: The images to compare.
         names: Class names in the order of class indices, the background first.
         chosen: Classes to give a mean of their own.
+        boundary: Whether to measure boundary IoU, too.
+        trimap_widths: Distances from the outlines of the truth, pixels, within which to measure IoU, too.
 
     Raises:
         DatasetError: A label map is missing, or a chosen class is unknown.
         InvalidImageError: A file is no PNG.
         InvalidMaskError: A label map has a size or a class index that does not fit.
+        InvalidInputError: A trimap's width is below 1.
     """
     unknown = set(chosen) - set(names)
     if unknown:
         raise DatasetError("--classes", f"{sorted(unknown)} are not among the classes {list(names)}")
-    matrix = ConfusionMatrix(len(names))
+    region = ConfusionMatrix(len(names))
+    bands = BoundaryIou(len(names)) if boundary else None
+    trimaps = {width: ConfusionMatrix(len(names)) for width in trimap_widths}
     for key in tqdm(keys, unit="img", disable=None, leave=False):
         predicted, true = (_read(folder / f"{key}.png") for folder in (prediction, truth))
-        matrix.update(predicted, true, what=key)
-    present, iou = matrix.present(), matrix.iou()
+        region.update(predicted, true, what=key)
+        if bands is not None:
+            bands.update(predicted, true, what=key)
+        for width, matrix in trimaps.items():
+            matrix.update(predicted, trimap(true, width), what=key)
+    indices = [names.index(name) for name in chosen]
     return Evaluation(
         images=len(keys),
         class_names=tuple(names),
-        iou=tuple(float(value) if there else None for value, there in zip(iou, present, strict=True)),
-        mean_iou=_known(matrix.mean_iou()),
         chosen=tuple(chosen),
-        chosen_mean_iou=_known(matrix.mean_iou([names.index(name) for name in chosen])),
+        region=Scores.of(region, indices),
+        boundary=None if bands is None else Scores.of(bands, indices),
+        trimaps={width: Scores.of(matrix, indices) for width, matrix in trimaps.items()},
     )
 
 
@@ -138,8 +119,29 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--names", type=Path, metavar="FILE", help="class names by index, one a line (default: VOC's 21)"
     )
+    parser.add_argument(
+        "--boundary",
+        action="store_true",
+        help="boundary IoU, too: of bands along the outlines, 2 %% of the image's diagonal wide",
+    )
+    parser.add_argument(
+        "--trimap",
+        type=_widths,
+        default=(),
+        metavar="WIDTH,...",
+        help="IoU within so many pixels of the outlines of GT (void is one), too, such as 1,2,5,10,20,40",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes the result here, as JSON")
     return parser
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    widths = tuple(int(part) for part in text.split(",") if part.strip().isdecimal())
+    if len(widths) != text.count(",") + 1 or min(widths) < 1:
+        raise argparse.ArgumentTypeError(
+            f"expected whole numbers of 1 or more, such as 5,10, but got {text!r}"
+        )
+    return widths
 
 
 def _keys(truth: Path) -> tuple[str, ...]:
@@ -151,32 +153,9 @@ def _keys(truth: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _listed_keys(file: Path) -> tuple[str, ...]:
-    found = tuple(checked_key(line, file) for line in dict.fromkeys(_lines(file)))
-    if not found:
-        raise DatasetError(file, "lists no key; expected one a line")
-    return found
-
-
-def _lines(file: Path) -> tuple[str, ...]:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(file, f"cannot be read: {error}") from error
-    return tuple(line.strip() for line in lines if line.strip())
-
-
 def _read(path: Path) -> Any:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise DatasetError(path, f"the label map cannot be read: {error.strerror}") from error
     return decode_indexed_png(data, what=str(path))
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"

@@ -48,22 +48,17 @@ class ConfusionMatrix:
         Raises:
             InvalidMaskError: The sizes differ, or an index is neither a class nor void.
         """
-        if prediction.shape != truth.shape:
-            sizes = f"prediction and truth must have one size, but got {prediction.shape} and {truth.shape}"
-            raise InvalidMaskError(what, sizes)
-        counted = truth != VOID
+        counted = counted_pixels(prediction, truth, self._num_classes, what)
         rows, columns = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
-        self._check(rows, f"the truth of {what}")
-        self._check(columns[columns != VOID], f"the prediction of {what}")
         columns[columns == VOID] = self._num_classes
         pairs = np.bincount(rows * (self._num_classes + 1) + columns, minlength=self._counts.size)
         self._counts += pairs.reshape(self._counts.shape)
 
     def iou(self) -> NDArray[np.float64]:
         """Returns the intersection over union per class, NaN where neither truth nor prediction has it."""
-        hits = np.diagonal(self._counts).astype(np.float64)
+        hits = np.diagonal(self._counts)
         union = self._counts.sum(axis=1) + self._counts[:, :-1].sum(axis=0) - hits
-        return np.asarray(np.divide(hits, union, out=np.full_like(hits, np.nan), where=union > 0))
+        return quotients(hits, union)
 
     def present(self) -> NDArray[np.bool_]:
         """Says of every class whether the truth has it."""
@@ -75,11 +70,51 @@ class ConfusionMatrix:
         Args:
             classes: The classes to look at, or None for all.
         """
-        chosen = np.arange(self._num_classes) if classes is None else np.asarray(classes, dtype=np.intp)
-        chosen = chosen[self.present()[chosen]]
-        return float(self.iou()[chosen].mean()) if chosen.size else float("nan")
+        return mean_over_present(self.iou(), self.present(), classes)
 
-    def _check(self, indices: NDArray[np.int64], what: str) -> None:
-        if indices.size and (largest := int(indices.max())) >= self._num_classes:
-            rule = f"class indices must be below {self._num_classes}, or {VOID} for void, but got {largest}"
-            raise InvalidMaskError(what, rule)
+
+def counted_pixels(
+    prediction: NDArray[np.uint8], truth: NDArray[np.uint8], num_classes: int, what: str
+) -> NDArray[np.bool_]:
+    """Returns which pixels of an image are evaluated: those whose truth is not void.
+
+    Args:
+        prediction: uint8 class indices, ``(H, W)``.
+        truth: uint8 class indices, ``(H, W)``, 255 void.
+        num_classes: Number of classes, background included.
+        what: Name of the image in error messages.
+
+    Raises:
+        InvalidMaskError: The sizes differ, or an index that is evaluated is neither a class nor void.
+    """
+    if prediction.shape != truth.shape:
+        sizes = f"prediction and truth must have one size, but got {prediction.shape} and {truth.shape}"
+        raise InvalidMaskError(what, sizes)
+    counted = np.asarray(truth != VOID)
+    for labels, kind in ((truth[counted], "truth"), (prediction[counted], "prediction")):
+        classes = labels[labels != VOID]
+        if classes.size and (largest := int(classes.max())) >= num_classes:
+            rule = f"class indices must be below {num_classes}, or {VOID} for void, but got {largest}"
+            raise InvalidMaskError(f"the {kind} of {what}", rule)
+    return counted
+
+
+def quotients(intersection: NDArray[np.int64], union: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Returns intersection over union per class, float64, NaN where the union is empty."""
+    nowhere = np.full(len(union), np.nan)
+    return np.asarray(np.divide(intersection, union, out=nowhere, where=union > 0))
+
+
+def mean_over_present(
+    iou: NDArray[np.float64], present: NDArray[np.bool_], classes: Sequence[int] | None = None
+) -> float:
+    """Returns the mean over classes that the truth has, NaN where it has none.
+
+    Args:
+        iou: One value per class, ``(classes,)``.
+        present: Whether the truth has it, ``(classes,)``.
+        classes: The classes to look at, or None for all.
+    """
+    chosen = np.arange(len(iou)) if classes is None else np.asarray(classes, dtype=np.intp)
+    chosen = chosen[present[chosen]]
+    return float(iou[chosen].mean()) if chosen.size else float("nan")

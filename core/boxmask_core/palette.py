@@ -14,6 +14,8 @@ from boxmask_core.errors import InvalidImageError, InvalidMaskError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+BACKGROUND = "background"
+"""Name of class index 0."""
 VOID = 255
 """Class index of pixels that belong to no class and are not evaluated."""
 

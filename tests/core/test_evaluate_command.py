@@ -77,6 +77,72 @@ def test_names_may_come_from_a_file(folders: tuple[Path, Path], tmp_path: Path) 
     assert json.loads((tmp_path / "out.json").read_text())["iou"]["class 8"] == 0.5
 
 
+@pytest.fixture
+def outlines(tmp_path: Path) -> tuple[Path, Path]:
+    """A cat of 20 x 20 pixels, found 2 pixels too low, and a dog invented; bands are 1 pixel wide."""
+    truth = np.zeros((40, 40), dtype=np.int64)
+    truth[10:30, 10:30] = CAT
+    save(tmp_path / "truth", "a", truth.tolist())
+    prediction = np.roll(truth, 2, axis=0)
+    prediction[0, 0] = DOG
+    save(tmp_path / "prediction", "a", prediction.tolist())
+    return tmp_path / "prediction", tmp_path / "truth"
+
+
+def test_measures_near_outlines_stand_beside_the_others(
+    outlines: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--boundary", "--trimap", "2,1", "--classes", "cat,dog", "--json", tmp_path / "out.json")
+    assert run(*outlines, *options) == 0
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert result["boundary"]["dilation_ratio"] == 0.02
+    # Bands of 76 pixels share 18 on either side; trimap 1 keeps 76 pixels of the cat, 22 of them missed, and
+    # 84 around it, 20 of them taken for it.
+    boundary, trimap_1 = 36 / (2 * 76 - 36), (76 - 22) / (76 + 20)
+    assert result["boundary"]["iou"]["cat"] == pytest.approx(boundary)
+    assert result["boundary"]["classes_mean_iou"] == pytest.approx(boundary)
+    assert result["trimap"]["1"]["iou"]["cat"] == pytest.approx(trimap_1)
+    assert result["iou"]["cat"] == pytest.approx(360 / 440)
+    assert (
+        result["iou"]["dog"]
+        is result["boundary"]["iou"]["dog"]
+        is result["trimap"]["2"]["iou"]["dog"]
+        is None
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split("  ", 1)[1].split() == ["IoU", "boundary", "trimap", "2", "trimap", "1"]
+    cat = next(line for line in lines if line.startswith("cat"))
+    assert cat.split()[1:] == ["81.82", f"{100 * boundary:.2f}", cat.split()[3], f"{100 * trimap_1:.2f}"]
+    assert lines[-1].split()[-4:] == cat.split()[1:]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_without_them_asked_for_no_measure_near_outlines_is_written(
+    outlines: tuple[Path, Path], tmp_path: Path
+) -> None:
+    assert run(*outlines, "--json", tmp_path / "out.json") == 0
+    assert set(json.loads((tmp_path / "out.json").read_text())) == {"images", "iou", "mean_iou"}
+
+
+def test_a_class_that_is_nowhere_near_an_outline_has_no_value_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path, "a", [[CAT, CAT]])
+    assert run(tmp_path, tmp_path, "--trimap", "5", "--json", tmp_path / "out.json") == 0
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert result["trimap"]["5"]["mean_iou"] is None
+    assert capsys.readouterr().out.splitlines()[1].split() == ["cat", "100.00", "-"]
+
+
+@pytest.mark.parametrize("widths", ["", "0", "-1", "5,", "5,x", "2.5"])
+def test_widths_that_are_none_are_refused(
+    widths: str, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run(*folders, f"--trimap={widths}")
+    assert f"whole numbers of 1 or more, such as 5,10, but got {widths!r}" in capsys.readouterr().err
+
+
 def test_a_missing_prediction_is_an_error_by_name(folders: tuple[Path, Path]) -> None:
     (folders[0] / "sub" / "b.png").unlink()
     with pytest.raises(DatasetError, match=r"sub/b\.png: the label map cannot be read: No such file"):
@@ -105,5 +171,8 @@ def test_the_truth_of_voc_scores_one_hundred_against_itself(voc_root: Path, tmp_
     truth, ids = voc_root / "SegmentationClass", tmp_path / "ids.txt"
     listed = (voc_root / "ImageSets" / "Segmentation" / "val.txt").read_text().splitlines()[:10]
     ids.write_text("\n".join(listed))
-    assert run(truth, truth, "--ids", ids, "--json", tmp_path / "out.json") == 0
-    assert json.loads((tmp_path / "out.json").read_text())["mean_iou"] == 1
+    options = ("--boundary", "--trimap", "1,40", "--ids", ids, "--json", tmp_path / "out.json")
+    assert run(truth, truth, *options) == 0
+    result = json.loads((tmp_path / "out.json").read_text())
+    measures = [result, result["boundary"], *result["trimap"].values()]
+    assert [measure["mean_iou"] for measure in measures] == [1, 1, 1, 1]

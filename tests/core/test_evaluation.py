@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchmetrics.functional.classification import multiclass_jaccard_index
 
 from boxmask_core.errors import InvalidMaskError
 from boxmask_core.evaluation import ConfusionMatrix
@@ -84,3 +86,19 @@ def test_the_scores_are_those_of_an_independent_count(seed: int) -> None:
     for index in range(4):
         true, predicted = (truth == index)[truth != 255], (prediction == index)[truth != 255]
         assert matrix.iou()[index] == pytest.approx((true & predicted).sum() / (true | predicted).sum())
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_the_scores_are_those_of_an_independent_library(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.choice([0, 1, 2, 255], (9, 11)).astype(np.uint8)
+    prediction = rng.integers(0, 5, (9, 11), dtype=np.uint8)
+    matrix = ConfusionMatrix(5)
+    matrix.update(prediction, truth)
+    per_class = multiclass_jaccard_index(
+        torch.from_numpy(prediction), torch.from_numpy(truth).long(), 5, average=None, ignore_index=255
+    )
+    present = matrix.present()
+    np.testing.assert_allclose(matrix.iou()[present], per_class.numpy()[present], rtol=1e-6)
+    assert matrix.mean_iou() == pytest.approx(per_class.numpy()[present].mean(), rel=1e-6)

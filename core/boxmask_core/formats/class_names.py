@@ -1,13 +1,16 @@
-"""What every writer asks of an image's class names."""
+"""What writers do with class names."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from boxmask_core.atomic import write_bytes_atomically
 from boxmask_core.errors import DatasetError
+from boxmask_core.palette import BACKGROUND
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Sequence
+    from pathlib import Path
 
     from boxmask_core.instances import MaskedImage
 
@@ -25,3 +28,17 @@ def require_known_classes(image: MaskedImage, known: Container[str]) -> None:
     unknown = {mask.instance.class_name for mask in image.masks if mask.instance.class_name not in known}
     if unknown:
         raise DatasetError(image.key, f"classes {sorted(unknown)} are not among the dataset's class names")
+
+
+def write_class_names(folder: Path, class_names: Sequence[str]) -> None:
+    """Writes ``class_names.txt``: line i, counted from 0, names class index i; line 0 is the background.
+
+    Args:
+        folder: Where label maps lie.
+        class_names: Every class; the first has index 1.
+
+    Raises:
+        OSError: The file system refuses.
+    """
+    lines = "".join(f"{name}\n" for name in (BACKGROUND, *class_names))
+    write_bytes_atomically(folder / "class_names.txt", lines.encode())

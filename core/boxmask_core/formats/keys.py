@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from boxmask_core.errors import DatasetError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def checked_key(key: str, where: object) -> str:
@@ -34,3 +38,28 @@ def key_of(file_name: str, where: object) -> str:
         DatasetError: The name is empty, absolute or leads out of its folder.
     """
     return PurePosixPath(checked_key(file_name, where)).with_suffix("").as_posix()
+
+
+def listed_keys(file: Path) -> tuple[str, ...]:
+    """Returns the keys that a text file lists, one a line, each once.
+
+    Raises:
+        DatasetError: It cannot be read, lists none, or one that leads out of the image folder.
+    """
+    found = tuple(checked_key(line, file) for line in dict.fromkeys(listed_lines(file)))
+    if not found:
+        raise DatasetError(file, "lists no key; expected one a line")
+    return found
+
+
+def listed_lines(file: Path) -> tuple[str, ...]:
+    """Returns the lines of a text file that are not blank, without the white space around them.
+
+    Raises:
+        DatasetError: It cannot be read.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(file, f"cannot be read: {error}") from error
+    return tuple(line.strip() for line in lines if line.strip())

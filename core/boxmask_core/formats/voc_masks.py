@@ -12,7 +12,7 @@ from PIL import Image
 from boxmask_core.atomic import write_bytes_atomically
 from boxmask_core.compositing import compose
 from boxmask_core.errors import DatasetError
-from boxmask_core.formats.class_names import require_known_classes
+from boxmask_core.formats.class_names import require_known_classes, write_class_names
 from boxmask_core.palette import encode_indexed_png
 
 if TYPE_CHECKING:
@@ -22,15 +22,13 @@ if TYPE_CHECKING:
 
     from boxmask_core.instances import LabelMaps, MaskedImage
 
-_BACKGROUND = "background"
 _MAX_CLASSES = 254
 
 
 class VocMaskWriter:
     """Writes ``SegmentationClass/KEY.png`` and ``SegmentationObject/KEY.png`` and, last, ``class_names.txt``.
 
-    Line i of ``class_names.txt``, counted from 0, names class index i; line 0 is the background. More than
-    254 instances in one image make its object map a 16-bit greyscale PNG.
+    More than 254 instances in one image make its object map a 16-bit greyscale PNG.
 
     Args:
         out: The folder to write to.
@@ -65,8 +63,7 @@ class VocMaskWriter:
 
     def close(self) -> None:
         """Writes ``class_names.txt``."""
-        lines = "".join(f"{name}\n" for name in (_BACKGROUND, *self._class_names))
-        write_bytes_atomically(self._out / "class_names.txt", lines.encode())
+        write_class_names(self._out, self._class_names)
 
     def __enter__(self) -> Self:
         return self
