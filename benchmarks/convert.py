@@ -26,7 +26,7 @@ from benchmarks.eager import eager_cfs, sequential_conversion
 from benchmarks.publish import publish
 from benchmarks.stages import stage_seconds
 from boxmask_convert.command import main as convert
-from boxmask_core.bundle import Bundle, starter_path
+from boxmask_core.bundle import CFS, Bundle, starter_path
 from boxmask_core.formats import open_dataset
 from boxmask_core.instances import ImageRecord
 from demo.run import running_server
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     records = [record for record in dataset if isinstance(record, ImageRecord)][: arguments.limit]
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     network = eager_cfs(bundle)
-    size = bundle.network("cfs").input_size
+    size = bundle.network(CFS).fixed_side()
     common = [str(arguments.data), "--to", "voc", "--limit", str(arguments.limit), "--no-report"]
     if arguments.split:
         common += ["--split", arguments.split]

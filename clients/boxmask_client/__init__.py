@@ -1,4 +1,4 @@
-"""The Python client of boxmask: boxes of an image in, masks out, over gRPC.
+"""The Python client of boxmask: boxes of an image in, masks out; an image in, its label map out; over gRPC.
 
 ::
 
@@ -8,9 +8,10 @@
 
     with Client("localhost:8500") as client:
         answer = client.pseudo_label(Path("cat.jpg"), [Instance(Box(10, 20, 200, 180), "cat")])
+        label_map = client.segment(Path("cat.jpg")).label_map
 """
 
-from boxmask_client.answers import Answer, Limits, Model, Timings
+from boxmask_client.answers import Answer, ClassScore, Limits, Model, Segmentation, Timings
 from boxmask_client.client import Client
 from boxmask_client.errors import (
     DeadlineExceededError,
@@ -20,11 +21,13 @@ from boxmask_client.errors import (
     RejectedError,
     ServerError,
     UnavailableError,
+    UnsupportedError,
 )
-from boxmask_client.questions import Method, Question
+from boxmask_client.questions import Method, Question, SegmentQuestion
 
 __all__ = [
     "Answer",
+    "ClassScore",
     "Client",
     "DeadlineExceededError",
     "InternalError",
@@ -35,7 +38,10 @@ __all__ = [
     "OverloadedError",
     "Question",
     "RejectedError",
+    "SegmentQuestion",
+    "Segmentation",
     "ServerError",
     "Timings",
     "UnavailableError",
+    "UnsupportedError",
 ]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from boxmask_core.palette import decode_indexed_png
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from boxmask_core.bundle import InputSize
     from boxmask_core.instances import InstanceMask
+    from boxmask_core.segmentation import Canvas
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +23,10 @@ class Timings:
 
     Attributes:
         decode_ms: Header check, decoding, orientation.
-        crop_ms: Cropping the expanded boxes and resizing them.
+        crop_ms: Cropping the expanded boxes and resizing them; of a segmentation, drawing its views.
         network_ms: Waiting for the network: queue and batch together.
-        refine_ms: GrabCut, and resizing the probability.
+        refine_ms: GrabCut, and resizing the probability; of a segmentation, carrying the scores back, and
+            the CRF.
         encode_ms: Compositing and encoding.
         total_ms: From the question's arrival to its answer.
     """
@@ -57,6 +63,69 @@ class Answer:
     model_digest: str
 
 
+@dataclass(frozen=True, eq=False)
+class ClassScore:
+    """One class of a label map.
+
+    Attributes:
+        name: Its name; ``background`` for index 0.
+        index: Its index in the label map.
+        area: Number of its pixels, at least 1.
+        mean_score: Its mean probability over its own pixels, 0 to 1.
+        scores_png: Its probability everywhere, times 255: an 8-bit greyscale PNG of the image's size. None if
+            the question left it out.
+    """
+
+    name: str
+    index: int
+    area: int
+    mean_score: float
+    scores_png: bytes | None
+
+    @cached_property
+    def scores(self) -> NDArray[np.uint8] | None:
+        """The decoded ``scores_png``: uint8, ``(H, W)``.
+
+        Raises:
+            InvalidImageError: The PNG is broken.
+        """
+        return None if self.scores_png is None else decode_indexed_png(self.scores_png)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """The label map of one image. It stays encoded until it is looked at, so that many may be kept.
+
+    Attributes:
+        width: Width of the EXIF-oriented image, pixels.
+        height: Height likewise.
+        label_map_png: Indexed 8-bit PNG with VOC's palette.
+        class_names: Class names of the label map: the first has index 1.
+        classes: The classes that the label map holds, by index, the background included.
+        views: How the image was shown to the network, one per size, in the order of the scales.
+        timings: Where the time went.
+        model_digest: ``sha256:...`` of the network that answered.
+    """
+
+    width: int
+    height: int
+    label_map_png: bytes
+    class_names: tuple[str, ...]
+    classes: tuple[ClassScore, ...]
+    views: tuple[Canvas, ...]
+    timings: Timings
+    model_digest: str
+
+    @cached_property
+    def label_map(self) -> NDArray[np.uint8]:
+        """The decoded label map: uint8, ``(H, W)``, class index, 0 background.
+
+        Raises:
+            InvalidImageError: The PNG is broken.
+        """
+        return decode_indexed_png(self.label_map_png)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one question to a server may hold.
@@ -79,10 +148,11 @@ class Model:
     """A network that a server holds.
 
     Attributes:
-        name: Its name in the bundle, for example ``cfs``.
+        name: Its name in the bundle: ``cfs`` or ``lgsa``.
         task: What it does.
         class_names: Its classes; the first has index 1 in label maps.
-        input_size: Side of its square input, pixels.
+        input: The sizes that it takes.
+        output_stride: Input pixels per output value and axis.
         digest: ``sha256:...`` of its ONNX file.
         provider: The ONNX Runtime provider that runs it.
         license: SPDX licence of the weights.
@@ -94,7 +164,8 @@ class Model:
     name: str
     task: str
     class_names: tuple[str, ...]
-    input_size: int
+    input: InputSize
+    output_stride: int
     digest: str
     provider: str
     license: str

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask_client.messages import malformed, to_answer, to_model, to_request
-from boxmask_client.questions import Method, Question
-from boxmask_client.stream import stream_answers
+from boxmask_client.questions import Method, Question, SegmentQuestion
+from boxmask_client.segment_messages import to_segment_request, to_segmentation
+from boxmask_client.stream import (
+    LABEL_MAPS,
+    MASKS,
+    Answered,
+    Asked,
+    Exchange,
+    Item,
+    Key,
+    Reply,
+    stream_answers,
+)
 from boxmask_client.transport import (
     GET_MODEL,
     LIST_MODELS,
     MAX_MESSAGE_BYTES,
     PSEUDO_LABEL,
+    SEGMENT,
     GrpcTransport,
     Request,
     Response,
@@ -29,11 +41,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from boxmask_client.answers import Answer, Model
+    from boxmask_client.answers import Answer, Model, Segmentation
     from boxmask_client.errors import ServerError
     from boxmask_core.instances import Instance
-
-Key = TypeVar("Key")
 
 
 class Client:
@@ -122,11 +132,53 @@ class Client:
             ValueError: The window is below 1.
             ServerError: The stream itself failed.
         """
-        if window < 1:
-            raise ValueError(f"expected a window of at least 1, but got {window}")
-        return stream_answers(
-            self._transport, items, window=window, max_message_bytes=self._max_message_bytes, timeout=timeout
-        )
+        return self._stream(MASKS, items, window, timeout)
+
+    def segment(
+        self,
+        image: bytes | Path | NDArray[np.uint8],
+        *,
+        crf: bool = False,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+        scores: bool = False,
+        timeout: float | None = None,
+    ) -> Segmentation:
+        """Gives every pixel of one image its class. The arguments are those of `SegmentQuestion`.
+
+        Args:
+            image: JPEG, PNG, WebP, BMP or TIFF bytes, the path of such a file, or uint8 RGB ``(H, W, 3)``.
+            crf: Whether a DenseCRF sharpens the probabilities.
+            scales: Sizes to show the image to the network at, relative to its own.
+            flip: Whether every view is shown mirrored as well.
+            scores: Whether the answer holds the probabilities of each class that is found.
+            timeout: Seconds for this call, if not the client's.
+
+        Raises:
+            NotFoundError: The server holds no segmentation network.
+            UnsupportedError: The server was installed without the CRF.
+            ServerError: The question was answered by an error, or not at all.
+            OSError: The image file cannot be read.
+            InvalidImageError: The array is not uint8 RGB.
+        """
+        question = SegmentQuestion(image, crf, scales, flip, scores)
+        return to_segmentation(self._one(SEGMENT, to_segment_request(question), timeout))
+
+    def stream_segment(
+        self, items: Iterable[tuple[Key, SegmentQuestion]], *, window: int = 8, timeout: float | None = None
+    ) -> Generator[tuple[Key, Segmentation | ServerError], None, None]:
+        """Segments many images over one call; each is answered by its label map or by its error.
+
+        Args:
+            items: As for `stream_pseudo_label`.
+            window: Most unanswered questions.
+            timeout: Seconds for the whole stream; None for no limit.
+
+        Raises:
+            ValueError: The window is below 1.
+            ServerError: The stream itself failed.
+        """
+        return self._stream(LABEL_MAPS, items, window, timeout)
 
     def models(self) -> tuple[Model, ...]:
         """Lists the networks that the server holds.
@@ -155,6 +207,20 @@ class Client:
             DeadlineExceededError: It did not answer in time.
         """
         self._one(LIST_MODELS, pb.ListModelsRequest(), timeout, wait_for_ready=True)
+
+    def _stream(
+        self,
+        exchange: Exchange[Asked, Answered, Item, Reply],
+        items: Iterable[tuple[Key, Asked]],
+        window: int,
+        timeout: float | None,
+    ) -> Generator[tuple[Key, Answered | ServerError], None, None]:
+        if window < 1:
+            raise ValueError(f"expected a window of at least 1, but got {window}")
+        limit = self._max_message_bytes
+        return stream_answers(
+            self._transport, exchange, items, window=window, max_message_bytes=limit, timeout=timeout
+        )
 
     def _one(
         self,

@@ -6,6 +6,7 @@
     `-- ServerError
         |-- RejectedError            the question cannot be worked on; asking again does not help
         |-- NotFoundError            the server holds no such network
+        |-- UnsupportedError         the server was installed without what the question needs
         |-- OverloadedError          the server's queue is full; ask again after `retry_after`
         |-- UnavailableError         no server there, or one that drains; ask again later, or another
         |-- DeadlineExceededError    the answer did not come in time
@@ -59,6 +60,10 @@ class RejectedError(ServerError):
 
 class NotFoundError(ServerError):
     """The server holds no such network."""
+
+
+class UnsupportedError(ServerError):
+    """The server was installed without what the question needs."""
 
 
 class OverloadedError(ServerError):

@@ -8,6 +8,7 @@ from boxmask.v1 import labeling_pb2 as pb
 from boxmask_client.answers import Answer, Limits, Model, Timings
 from boxmask_client.errors import InternalError
 from boxmask_core.boxes import Window
+from boxmask_core.bundle import AnySize, FixedSize
 from boxmask_core.grabcut import Fallback, Proposal
 from boxmask_core.instances import InstanceMask
 from boxmask_core.palette import decode_indexed_png
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from boxmask_client.questions import Method, Question
+    from boxmask_core.bundle import InputSize
     from boxmask_core.instances import Instance
 
 METHODS: Final[dict[Method, pb.Method.ValueType]] = {
@@ -67,25 +69,42 @@ def to_answer(response: pb.PseudoLabelResponse, instances: Sequence[Instance]) -
         masks=masks,
         label_map=label_map,
         class_names=tuple(response.class_names),
-        timings=_timings(response.timings),
+        timings=to_timings(response.timings),
         model_digest=response.model_digest,
     )
 
 
 def to_model(model: pb.Model) -> Model:
-    """Returns the network that a message describes."""
+    """Returns the network that a message describes.
+
+    Raises:
+        InternalError: The message does not say which sizes the network takes.
+    """
     limits = model.limits
     return Model(
         name=model.name,
         task=model.task,
         class_names=tuple(model.class_names),
-        input_size=model.input_size,
+        input=_input_size(model),
+        output_stride=model.output_stride,
         digest=model.digest,
         provider=model.provider,
         license=model.license,
         training_data=model.training_data,
         parity_error=model.parity_error,
         limits=Limits(limits.max_bytes, limits.max_pixels, limits.max_boxes, limits.stream_window),
+    )
+
+
+def to_timings(timings: pb.Timings) -> Timings:
+    """Returns the times in a message."""
+    return Timings(
+        decode_ms=timings.decode_ms,
+        crop_ms=timings.crop_ms,
+        network_ms=timings.network_ms,
+        refine_ms=timings.refine_ms,
+        encode_ms=timings.encode_ms,
+        total_ms=timings.total_ms,
     )
 
 
@@ -110,12 +129,10 @@ def _mask(mask: pb.InstanceMask, instance: Instance) -> InstanceMask:
     return InstanceMask(instance, Proposal(window, pixels, FALLBACKS[mask.fallback]), mask.quality)
 
 
-def _timings(timings: pb.Timings) -> Timings:
-    return Timings(
-        decode_ms=timings.decode_ms,
-        crop_ms=timings.crop_ms,
-        network_ms=timings.network_ms,
-        refine_ms=timings.refine_ms,
-        encode_ms=timings.encode_ms,
-        total_ms=timings.total_ms,
-    )
+def _input_size(model: pb.Model) -> InputSize:
+    match model.WhichOneof("input"):
+        case "fixed_side":
+            return FixedSize(model.fixed_side)
+        case "any_size":
+            return AnySize(model.any_size.step, model.any_size.max_side)
+    raise malformed(f"the model {model.name!r} does not say which sizes it takes")

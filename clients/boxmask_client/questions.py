@@ -45,17 +45,46 @@ class Question:
     label_map: bool = True
 
     def encoded_image(self) -> bytes:
-        """Returns the image as it travels: a file as it is, an array as a lossless PNG.
+        """Returns the image as it travels; see `encoded`."""
+        return encoded(self.image)
 
-        Raises:
-            OSError: The file cannot be read.
-            InvalidImageError: The array is not uint8 RGB.
-        """
-        if isinstance(self.image, bytes):
-            return self.image
-        if isinstance(self.image, Path):
-            return self.image.read_bytes()
-        return _png(self.image)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentQuestion:
+    """One image to be segmented.
+
+    Attributes:
+        image: JPEG, PNG, WebP, BMP or TIFF bytes, the path of such a file, or uint8 RGB ``(H, W, 3)``.
+        crf: Whether a DenseCRF sharpens the probabilities.
+        scales: Sizes to show the image to the network at, relative to its own; at most 8, each 0.25 to 4. The
+            probabilities of all views are averaged.
+        flip: Whether every view is shown mirrored as well.
+        scores: Whether the answer holds the probabilities of each class that is found.
+    """
+
+    image: bytes | Path | NDArray[np.uint8]
+    crf: bool = False
+    scales: Sequence[float] = (1.0,)
+    flip: bool = False
+    scores: bool = False
+
+    def encoded_image(self) -> bytes:
+        """Returns the image as it travels; see `encoded`."""
+        return encoded(self.image)
+
+
+def encoded(image: bytes | Path | NDArray[np.uint8]) -> bytes:
+    """Returns an image as it travels: a file as it is, an array as a lossless PNG.
+
+    Raises:
+        OSError: The file cannot be read.
+        InvalidImageError: The array is not uint8 RGB.
+    """
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, Path):
+        return image.read_bytes()
+    return _png(image)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

@@ -17,6 +17,7 @@ from boxmask_client.errors import (
     RejectedError,
     ServerError,
     UnavailableError,
+    UnsupportedError,
 )
 
 Detail = TypeVar("Detail", bound=Message)
@@ -26,6 +27,7 @@ DETAILS_KEY: Final = "grpc-status-details-bin"
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _PLAIN: Final[dict[grpc.StatusCode, type[ServerError]]] = {
     grpc.StatusCode.NOT_FOUND: NotFoundError,
+    grpc.StatusCode.FAILED_PRECONDITION: UnsupportedError,
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceededError,
     grpc.StatusCode.INTERNAL: InternalError,

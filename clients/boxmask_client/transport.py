@@ -57,6 +57,10 @@ PSEUDO_LABEL = Rpc[pb.PseudoLabelRequest, pb.PseudoLabelResponse]("PseudoLabel",
 STREAM_PSEUDO_LABEL = Rpc[pb.StreamPseudoLabelRequest, pb.StreamPseudoLabelResponse](
     "StreamPseudoLabel", pb.StreamPseudoLabelResponse, streams=True
 )
+SEGMENT = Rpc[pb.SegmentRequest, pb.SegmentResponse]("Segment", pb.SegmentResponse)
+STREAM_SEGMENT = Rpc[pb.StreamSegmentRequest, pb.StreamSegmentResponse](
+    "StreamSegment", pb.StreamSegmentResponse, streams=True
+)
 LIST_MODELS = Rpc[pb.ListModelsRequest, pb.ListModelsResponse]("ListModels", pb.ListModelsResponse)
 GET_MODEL = Rpc[pb.GetModelRequest, pb.GetModelResponse]("GetModel", pb.GetModelResponse)
 

@@ -12,16 +12,19 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from boxmask_convert.failures import FailureLog
+from boxmask_convert.asking import WINDOW
+from boxmask_convert.failures import ERRORS, SOME_FAILED, FailureLog
 from boxmask_convert.local_labeler import open_local_labeler
+from boxmask_convert.options import add_network_options, check_network_options, positive
 from boxmask_convert.plan import make_plan
 from boxmask_convert.remote_labeler import open_remote_labeler
 from boxmask_convert.report import write_report
-from boxmask_convert.run import WINDOW, run
+from boxmask_convert.run import run
 from boxmask_convert.settings import Settings
 from boxmask_convert.stage import SUMMARY, Stage
 from boxmask_convert.summary import Summary, summarise
 from boxmask_convert.tally import Tally
+from boxmask_core.bundle import CFS
 from boxmask_core.formats import READERS, WRITERS
 
 if TYPE_CHECKING:
@@ -30,9 +33,7 @@ if TYPE_CHECKING:
     from boxmask_convert.labeler import Labeler
     from boxmask_convert.plan import Plan
 
-ERRORS: Final = "errors.jsonl"
 REPORT: Final = "report.html"
-SOME_FAILED: Final = 3
 
 
 def main(argv: Sequence[str]) -> int:
@@ -87,7 +88,8 @@ def convert(plan: Plan, labeler: Labeler, out: Path) -> Summary:
 
 def _open_labeler(settings: Settings) -> Labeler:
     if settings.server is not None:
-        return open_remote_labeler(settings.server, window=WINDOW)
+        network = CFS if settings.method == "cfs" else None
+        return open_remote_labeler(settings.server, window=WINDOW, network=network)
     return open_local_labeler(settings)
 
 
@@ -108,10 +110,7 @@ def _outcome(summary: Summary, settings: Settings) -> str:
 
 def _settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Settings:
     options = parser.parse_args(argv)
-    if options.server is not None and (options.device is not None or options.workers is not None):
-        parser.error(
-            "--device and --workers are the server's to choose; leave them out, or leave out --server"
-        )
+    check_network_options(parser, options)
     return Settings(
         data=options.data,
         out=options.out,
@@ -146,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         "--from", dest="source", choices=sorted(READERS), help="format of DATA (default: found out)"
     )
     parser.add_argument("--split", metavar="NAME", help="part of DATA (default: all annotated images)")
-    parser.add_argument("--limit", type=_positive, metavar="N", help="convert the first N images only")
+    parser.add_argument("--limit", type=positive, metavar="N", help="convert the first N images only")
     parser.add_argument(
         "--voc-origin",
         choices=["auto", "1", "0"],
@@ -172,15 +171,4 @@ def _add_mask_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--no-refine", dest="refine", action="store_false", help="keep the network's masks as they are"
     )
-    where = group.add_mutually_exclusive_group()
-    where.add_argument("--bundle", type=Path, metavar="DIR", help="the networks (default: boxmask's own)")
-    where.add_argument("--server", metavar="ADDRESS", help="ask a server: HOST:PORT or unix:PATH")
-    group.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where they run (default: auto)")
-    group.add_argument("--workers", type=_positive, metavar="N", help="threads (default: one per core)")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, but got {value}")
-    return value
+    add_network_options(group)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+ERRORS = "errors.jsonl"
+"""Name of the file that lists them."""
+SOME_FAILED = 3
+"""Exit status of a command that did its work but for some images or boxes."""
 KEPT = 50
 """Failures kept in memory, for the report."""
 

@@ -1,102 +1,109 @@
-"""Answers in this process: the server's pipeline without the server."""
+"""Answers in this process. The one place that reaches the server's parts, when they are asked for."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from boxmask_client import Answer, Timings
+from boxmask_client.segment_messages import to_segment_request, to_segmentation
+from boxmask_convert.pipeline_thread import PipelineThread
 from boxmask_core.bundle import Bundle, starter_path
 from boxmask_core.errors import MissingExtraError
 from boxmask_core.instances import InstanceMask
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from concurrent.futures import Future
-    from types import TracebackType
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from typing import Any
 
-    from boxmask_client import Question
-    from boxmask_convert.settings import Settings
+    from boxmask_client import Question, Segmentation, SegmentQuestion
+    from boxmask_convert.settings import SegmentSettings, Settings
     from boxmask_server import pipeline
-    from boxmask_server.pipeline import PseudoLabeler
+    from boxmask_server.engine import CfsEngine
+    from boxmask_server.segmentation_engine import SegmentationEngine
 
 
-class LocalLabeler:
-    """Runs the pipeline in an event loop of its own thread.
-
-    Args:
-        pipeline: The pipeline, not entered yet.
-        description: See `Labeler.description`.
-    """
-
-    def __init__(self, pipeline: PseudoLabeler, description: str) -> None:
-        self.description = description
-        self._pipeline = pipeline
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="pipeline", daemon=True)
-
-    def submit(self, question: Question) -> Future[Answer]:
-        """See `Labeler.submit`."""
-        return asyncio.run_coroutine_threadsafe(self._answer(question), self._loop)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        try:
-            self._run(self._pipeline.__aenter__())
-        except BaseException:
-            self._stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._run(self._drop_and_close())
-        self._stop()
-
-    def _run(self, work: Coroutine[Any, Any, object]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def _stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    async def _answer(self, question: Question) -> Answer:
-        return _answer(await self._pipeline.pseudo_label(_question(question)))
-
-    async def _drop_and_close(self) -> None:
-        running = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        await self._pipeline.__aexit__(None, None, None)
-
-
-def open_local_labeler(settings: Settings) -> LocalLabeler:
+def open_local_labeler(settings: Settings) -> PipelineThread[Question, Answer]:
     """Returns the labeler of an in-process run, with the network only where the method asks for it.
 
     Raises:
-        BundleError: The bundle is missing or damaged.
+        BundleError: The bundle is missing or damaged, or does not hold the network.
         DeviceError: The device is not to be had.
         MissingExtraError: The networks' runtime is not installed.
     """
-    try:
+    with _asking_for_the_server("boxmask convert"):
         from boxmask_server.engine import CfsEngine
         from boxmask_server.host_pool import available_cores
-        from boxmask_server.pipeline import PseudoLabeler
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("boxmask convert without --server", str(error.name), "local") from error
     workers = settings.workers or available_cores()
     if settings.method != "cfs":
-        return LocalLabeler(PseudoLabeler(None, workers=workers), f"this process, {workers} workers")
+        return PipelineThread(_labeling(None, workers), f"this process, {workers} workers")
     bundle = Bundle.load(settings.bundle or starter_path())
     engine = CfsEngine(bundle, device=settings.device, threads=workers)
-    description = f"this process, {workers} workers, {engine.provider}, bundle {bundle.root}"
-    return LocalLabeler(PseudoLabeler(engine, workers=workers), description)
+    return PipelineThread(_labeling(engine, workers), _description(engine, workers, bundle))
+
+
+def open_local_segmenter(settings: SegmentSettings) -> PipelineThread[SegmentQuestion, Segmentation]:
+    """Returns the segmenter of an in-process run.
+
+    Raises:
+        BundleError: The bundle is missing or damaged, or does not hold the network.
+        DeviceError: The device is not to be had.
+        MissingExtraError: The networks' runtime is not installed.
+    """
+    with _asking_for_the_server("boxmask segment"):
+        from boxmask_server.host_pool import available_cores
+        from boxmask_server.segmentation_engine import SegmentationEngine
+    workers = settings.workers or available_cores()
+    bundle = Bundle.load(settings.bundle or starter_path())
+    engine = SegmentationEngine(bundle, device=settings.device, threads=workers)
+    return PipelineThread(_segmenting(engine, workers), _description(engine, workers, bundle))
+
+
+@contextmanager
+def _asking_for_the_server(command: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"{command} without --server", str(error.name), "local") from error
+
+
+def _description(engine: CfsEngine | SegmentationEngine, workers: int, bundle: Bundle) -> str:
+    return f"this process, {workers} workers, {engine.provider}, bundle {bundle.root}"
+
+
+@asynccontextmanager
+async def _labeling(
+    engine: CfsEngine | None, workers: int
+) -> AsyncIterator[Callable[[Question], Coroutine[Any, Any, Answer]]]:
+    from boxmask_server.host_pool import HostPool
+    from boxmask_server.pipeline import PseudoLabeler
+
+    async with HostPool(workers) as pool, PseudoLabeler(engine, pool) as labeler:
+
+        async def answer(question: Question) -> Answer:
+            return _answer(await labeler.pseudo_label(_question(question)))
+
+        yield answer
+
+
+@asynccontextmanager
+async def _segmenting(
+    engine: SegmentationEngine, workers: int
+) -> AsyncIterator[Callable[[SegmentQuestion], Coroutine[Any, Any, Segmentation]]]:
+    from boxmask_server.host_pool import HostPool
+    from boxmask_server.segment_converters import segment_question_of, segment_response_of
+    from boxmask_server.segmenter import Segmenter
+
+    async with HostPool(workers) as pool, Segmenter(engine, pool) as segmenter:
+
+        async def answer(question: SegmentQuestion) -> Segmentation:
+            # By way of the messages: what a server would answer cannot differ.
+            found = await segmenter.segment(segment_question_of(to_segment_request(question)))
+            return to_segmentation(await pool.run(segment_response_of, found))
+
+        yield answer
 
 
 def _question(question: Question) -> pipeline.Question:

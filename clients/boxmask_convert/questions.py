@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from boxmask_client import Question
 from boxmask_convert.failures import Failure, FailureKind
+from boxmask_convert.image_files import ImageFailedError, read_image
 from boxmask_convert.orientation import upright_box
 from boxmask_core.errors import InvalidBoxError, InvalidImageError
 from boxmask_core.formats.interface import RecordError
@@ -35,19 +36,6 @@ class Prepared:
     turned: bool = False
 
 
-class _ImageFailedError(Exception):
-    """Ends the preparation of one image.
-
-    Args:
-        kind: Why.
-        message: In a sentence.
-    """
-
-    def __init__(self, kind: FailureKind, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
 def prepare(record: ImageRecord | RecordError, settings: Settings) -> Prepared:
     """Reads the image file and checks what can be checked without its pixels."""
     if isinstance(record, RecordError):
@@ -55,34 +43,24 @@ def prepare(record: ImageRecord | RecordError, settings: Settings) -> Prepared:
         return Prepared(record, None, (failure,))
     failures = [_failure(record, issue.id, FailureKind.INVALID_BOX, issue.problem) for issue in record.issues]
     try:
-        data = _read(record)
+        data = read_image(record.path)
         header = read_header(data, what=str(record.path))
         upright = _upright(record, header)
         usable, outside = _split(upright, header)
         failures += outside
         if failures and not usable:
-            raise _ImageFailedError(
+            raise ImageFailedError(
                 FailureKind.NO_USABLE_BOX, "none of its boxes can be masked; it is left out"
             )
     except InvalidImageError as error:
         failures.append(_failure(record, None, FailureKind.CORRUPT_IMAGE, str(error)))
-    except _ImageFailedError as error:
+    except ImageFailedError as error:
         failures.append(_failure(record, None, error.kind, str(error)))
     else:
         question = Question(data, usable, settings.method, settings.refine, label_map=False)
         prepared = replace(upright, instances=usable)
         return Prepared(prepared, question, tuple(failures), turned=upright is not record)
     return Prepared(record, None, tuple(failures))
-
-
-def _read(record: ImageRecord) -> bytes:
-    try:
-        return record.path.read_bytes()
-    except FileNotFoundError as error:
-        raise _ImageFailedError(FailureKind.MISSING_IMAGE, f"{record.path} does not exist") from error
-    except OSError as error:
-        problem = f"{record.path} cannot be read: {error.strerror}"
-        raise _ImageFailedError(FailureKind.UNREADABLE_IMAGE, problem) from error
 
 
 def _upright(record: ImageRecord, header: ImageHeader) -> ImageRecord:
@@ -93,7 +71,7 @@ def _upright(record: ImageRecord, header: ImageHeader) -> ImageRecord:
     if record.declared_size != size[::-1] or not header.transposed:
         declared = "{} x {}".format(*record.declared_size)
         problem = f"the dataset declares {declared} pixels, but {record.path} has {size[0]} x {size[1]}"
-        raise _ImageFailedError(FailureKind.SIZE_MISMATCH, problem)
+        raise ImageFailedError(FailureKind.SIZE_MISMATCH, problem)
     stored = record.declared_size
     turned = (
         replace(instance, box=upright_box(instance.box, header.orientation, stored))

@@ -1,49 +1,64 @@
-"""Answers of a server, over one stream."""
+"""Answers of a server, over one stream, whatever is asked."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from boxmask_client import Answer, Client, ServerError
+from boxmask_client import Client, Question, SegmentQuestion, ServerError
+from boxmask_core.bundle import LGSA
 from boxmask_core.errors import BundleError, ImageTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterator
     from types import TracebackType
 
-    from boxmask_client import Question
+    from boxmask_client import Answer, Model, Segmentation
+
+Asked = TypeVar("Asked", bound=Question | SegmentQuestion)
+Answered = TypeVar("Answered")
 
 MAX_MESSAGE_BYTES = 1 << 30
 """What is too large is the server's to say, image by image."""
 
 
-class RemoteLabeler:
-    """Sends questions over one stream and hands each answer to its future.
+class RemoteLabeler(Generic[Asked, Answered]):
+    """Sends questions over one stream and hands each answer to its future; see `Answerer`.
 
     Args:
         client: The connection; closed with the labeler.
+        stream: The client's method that answers a stream of such questions.
         max_bytes: Bytes of an encoded image that the server takes.
-        window: Most questions on their way.
-        description: See `Labeler.description`.
+        description: See `Answerer.description`.
     """
 
-    def __init__(self, client: Client, *, max_bytes: int, window: int, description: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        stream: Callable[
+            [Iterator[tuple[Future[Answered], Asked]]],
+            Generator[tuple[Future[Answered], Answered | ServerError], None, None],
+        ],
+        *,
+        max_bytes: int,
+        description: str,
+    ) -> None:
         self.description = description
         self._client = client
+        self._stream = stream
         self._max_bytes = max_bytes
-        self._window = window
-        self._asked: SimpleQueue[tuple[Future[Answer], Question] | None] = SimpleQueue()
-        self._open: set[Future[Answer]] = set()
+        self._asked: SimpleQueue[tuple[Future[Answered], Asked] | None] = SimpleQueue()
+        self._open: set[Future[Answered]] = set()
         self._lost: Exception | None = None
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._collect, name="answers", daemon=True)
 
-    def submit(self, question: Question) -> Future[Answer]:
-        """See `Labeler.submit`."""
-        future: Future[Answer] = Future()
+    def submit(self, question: Asked) -> Future[Answered]:
+        """See `Answerer.submit`."""
+        future: Future[Answered] = Future()
         size = len(question.encoded_image())
         with self._lock:
             if self._lost is not None:
@@ -71,7 +86,7 @@ class RemoteLabeler:
 
     def _collect(self) -> None:
         try:
-            for future, outcome in self._client.stream_pseudo_label(self._questions(), window=self._window):
+            for future, outcome in self._stream(self._questions()):
                 with self._lock:
                     self._open.discard(future)
                 if isinstance(outcome, ServerError):
@@ -81,7 +96,7 @@ class RemoteLabeler:
         except Exception as error:  # crosses to the threads that wait for answers, and is raised there
             self._lose(error)
 
-    def _questions(self) -> Iterator[tuple[Future[Answer], Question]]:
+    def _questions(self) -> Iterator[tuple[Future[Answered], Asked]]:
         while (asked := self._asked.get()) is not None:
             yield asked
 
@@ -93,8 +108,28 @@ class RemoteLabeler:
             future.set_exception(error)
 
 
-def open_remote_labeler(target: str, *, window: int) -> RemoteLabeler:
+def open_remote_labeler(target: str, *, window: int, network: str | None) -> RemoteLabeler[Question, Answer]:
     """Returns the labeler of a run that asks a server.
+
+    Args:
+        target: ``host:port`` or ``unix:/path``.
+        window: Most questions on their way.
+        network: The network that it must hold, or None where any will do.
+
+    Raises:
+        UnavailableError: No server answers there.
+        NotFoundError: The server does not hold the network.
+        BundleError: The server holds no network at all.
+    """
+    client, model = _connected(target, network)
+    stream = partial(client.stream_pseudo_label, window=window)
+    return RemoteLabeler(
+        client, stream, max_bytes=model.limits.max_bytes, description=f"server {target}, {model.provider}"
+    )
+
+
+def open_remote_segmenter(target: str, *, window: int) -> RemoteLabeler[SegmentQuestion, Segmentation]:
+    """Returns the segmenter of a run that asks a server.
 
     Args:
         target: ``host:port`` or ``unix:/path``.
@@ -102,15 +137,24 @@ def open_remote_labeler(target: str, *, window: int) -> RemoteLabeler:
 
     Raises:
         UnavailableError: No server answers there.
-        BundleError: The server holds no network.
+        NotFoundError: The server holds no segmentation network.
     """
+    client, model = _connected(target, LGSA)
+    stream = partial(client.stream_segment, window=window)
+    return RemoteLabeler(
+        client, stream, max_bytes=model.limits.max_bytes, description=f"server {target}, {model.provider}"
+    )
+
+
+def _connected(target: str, network: str | None) -> tuple[Client, Model]:
     client = Client(target, max_message_bytes=MAX_MESSAGE_BYTES)
     try:
+        if network is not None:
+            return client, client.model(network)
         models = client.models()
         if not models:
             raise BundleError(f"of the server {target}", "it holds no network; start it with a bundle")
+        return client, models[0]
     except BaseException:
         client.close()
         raise
-    description = f"server {target}, {models[0].provider}"
-    return RemoteLabeler(client, max_bytes=models[0].limits.max_bytes, window=window, description=description)

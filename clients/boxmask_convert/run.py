@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from boxmask_client import UnavailableError
-from boxmask_convert.failures import Failure, kind_of
+from boxmask_convert.asking import ahead, answer_of
 from boxmask_convert.questions import Prepared, prepare
-from boxmask_core.errors import BoxmaskError
 from boxmask_core.formats.interface import RecordError
 from boxmask_core.instances import MaskedImage
 
@@ -26,9 +23,6 @@ if TYPE_CHECKING:
     from boxmask_convert.plan import Plan
     from boxmask_convert.tally import Tally
     from boxmask_core.formats.interface import MaskWriter
-
-WINDOW = 16
-"""Images on their way at once: enough boxes for a full batch and one that is being prepared."""
 
 
 def run(plan: Plan, labeler: Labeler, writer: MaskWriter, failures: FailureLog, tally: Tally) -> None:
@@ -44,15 +38,17 @@ def run(plan: Plan, labeler: Labeler, writer: MaskWriter, failures: FailureLog, 
         tally: Counts what was made.
 
     Raises:
-        UnavailableError: The server went away; nothing that comes after could be converted.
+        BoxmaskError: Nothing that comes after could be converted: the server went away, for example.
         OSError: The output cannot be written.
     """
-    bar = tqdm(_finished(plan, labeler, tally), total=len(plan), unit="img", disable=None)
+    bar = tqdm(ahead(_asked(plan, labeler, tally)), total=len(plan), unit="img", disable=None)
     for prepared, future in bar:
         for failure in prepared.failures:
             failures.add(failure)
-        answer = _answer(prepared, future, failures)
-        if answer is None or isinstance(prepared.record, RecordError):
+        if future is None or isinstance(prepared.record, RecordError):
+            continue
+        answer = answer_of(future, prepared.record.key, prepared.record.path, failures)
+        if answer is None:
             continue
         start = perf_counter()
         file_name = prepared.record.path.relative_to(plan.dataset.image_root).as_posix()
@@ -62,30 +58,12 @@ def run(plan: Plan, labeler: Labeler, writer: MaskWriter, failures: FailureLog, 
         tally.add(prepared.record, answer)
 
 
-def _finished(plan: Plan, labeler: Labeler, tally: Tally) -> Iterator[tuple[Prepared, Future[Answer] | None]]:
-    """Yields records in order, while the next ones are being answered."""
-    pending: deque[tuple[Prepared, Future[Answer] | None]] = deque()
+def _asked(plan: Plan, labeler: Labeler, tally: Tally) -> Iterator[tuple[Prepared, Future[Answer] | None]]:
+    """Yields records in order; each is being answered from then on."""
     for record in islice(plan.dataset, len(plan)):
         start = perf_counter()
         prepared = prepare(record, plan.settings)
         tally.stage_ms["read"] += (perf_counter() - start) * 1000
         if not isinstance(record, RecordError):
             tally.annotated += len(record.instances) + len(record.issues)
-        future = labeler.submit(prepared.question) if prepared.question else None
-        pending.append((prepared, future))
-        if len(pending) >= WINDOW:
-            yield pending.popleft()
-    yield from pending
-
-
-def _answer(prepared: Prepared, future: Future[Answer] | None, failures: FailureLog) -> Answer | None:
-    if future is None:
-        return None
-    try:
-        return future.result()
-    except UnavailableError:
-        raise
-    except BoxmaskError as error:
-        record = prepared.record
-        failures.add(Failure(record.key, str(record.path), None, kind_of(error), str(error)))
-        return None
+        yield prepared, labeler.submit(prepared.question) if prepared.question else None

@@ -1,4 +1,4 @@
-"""What a conversion is told."""
+"""What a command is told."""
 
 from __future__ import annotations
 
@@ -48,4 +48,37 @@ class Settings:
     voc_origin: VocOrigin = "auto"
     limit: int | None = None
     report: bool = True
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSettings:
+    """One segmentation. The command line's options under the same names say what each is for.
+
+    Attributes:
+        images: Image files, and folders of them.
+        out: The folder that the label maps go to.
+        ids: File that lists the keys of the images to segment, or None for all.
+        bundle: The networks of an in-process run, or None for the bundle that boxmask ships.
+        server: Address of a server, or None to run in this process.
+        device: Device of an in-process run.
+        workers: Threads for host work of an in-process run, or None for one per core.
+        crf: Whether a DenseCRF sharpens the probabilities.
+        scales: Sizes to show every image at, relative to its own.
+        flip: Whether every view is shown mirrored as well.
+        scores: Whether the probabilities are written too.
+        overwrite: Whether an earlier result in ``out`` is replaced.
+    """
+
+    images: tuple[Path, ...]
+    out: Path
+    ids: Path | None = None
+    bundle: Path | None = None
+    server: str | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: int | None = None
+    crf: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    scores: bool = False
     overwrite: bool = False

@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 SUMMARY: Final = "summary.json"
-"""Written last; a folder that holds it is a finished conversion."""
+"""Written last; a folder that holds it is a finished result."""
 
 
 class Stage:
-    """A hidden folder beside the output folder, renamed to it when the conversion is finished.
+    """A hidden folder beside the output folder, renamed to it when the command is finished.
 
-    A process that is killed leaves only the hidden folder, which the next conversion to the same place
+    A process that is killed leaves only the hidden folder, which the next command with the same place
     removes: the lock on a folder dies with the process that filled it. A context manager; without `commit`,
     leaving it removes what was written.
 
     Args:
         out: The output folder. Its parent is made if it is missing.
-        overwrite: Whether an earlier conversion at ``out`` is replaced.
+        overwrite: Whether an earlier result at ``out`` is replaced.
 
     Raises:
         DatasetError: Something is at ``out`` that must not be replaced.
@@ -68,11 +68,9 @@ class Stage:
         if not self._out.exists() or (self._out.is_dir() and not any(self._out.iterdir())):
             return
         if not (self._out / SUMMARY).is_file():
-            raise DatasetError(
-                self._out, f"is there and no earlier conversion (no {SUMMARY}); name another OUT"
-            )
+            raise DatasetError(self._out, f"is there and no earlier result (no {SUMMARY}); name another OUT")
         if not overwrite:
-            raise DatasetError(self._out, "holds an earlier conversion; pass --overwrite to replace it")
+            raise DatasetError(self._out, "holds an earlier result; pass --overwrite to replace it")
 
 
 def _prefix(out: Path) -> str:
@@ -83,7 +81,7 @@ def _remove_stale(out: Path) -> None:
     for folder in out.parent.glob(f"{_prefix(out)}*"):
         lock = _locked(folder)
         if lock is None:
-            continue  # another conversion is filling it
+            continue  # another process is filling it
         shutil.rmtree(folder)
         os.close(lock)
 

@@ -10,7 +10,7 @@ from boxmask_convert.samples import SampleChooser
 from boxmask_core.grabcut import Fallback
 
 if TYPE_CHECKING:
-    from boxmask_client import Answer
+    from boxmask_client import Answer, Timings
     from boxmask_core.instances import ImageRecord, InstanceMask
 
 QUALITY_BINS = 10
@@ -85,11 +85,12 @@ class Tally:
         for name in {mask.instance.class_name for mask in answer.masks}:
             self.classes[name].images += 1
         self.samples.add(record, answer.masks)
-        self._add_times(answer)
+        add_times(self.stage_ms, answer.timings)
 
-    def _add_times(self, answer: Answer) -> None:
-        times = answer.timings
-        self.stage_ms["decode"] += times.decode_ms
-        self.stage_ms["crop"] += times.crop_ms
-        self.stage_ms["network"] += times.network_ms
-        self.stage_ms["refine"] += times.refine_ms
+
+def add_times(stage_ms: defaultdict[str, float], times: Timings) -> None:
+    """Adds the times of one answer to the milliseconds of the stages."""
+    stage_ms["decode"] += times.decode_ms
+    stage_ms["crop"] += times.crop_ms
+    stage_ms["network"] += times.network_ms
+    stage_ms["refine"] += times.refine_ms

@@ -19,8 +19,48 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 MANIFEST = "bundle.json"
+CFS = "cfs"
+"""Name of the constrained foreground network in a bundle."""
 CFS_TASK = "constrained-foreground-segmentation"
+LGSA = "lgsa"
+"""Name of the segmentation network in a bundle."""
+SEGMENTATION_TASK = "semantic-segmentation"
 INPUT_LAYOUT = "uint8 NHWC RGB"
+
+
+@dataclass(frozen=True, slots=True)
+class FixedSize:
+    """A network that takes one square size.
+
+    Attributes:
+        side: Its side, pixels.
+    """
+
+    side: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the size's part of ``bundle.json``."""
+        return {"size_buckets": [[self.side, self.side]]}
+
+
+@dataclass(frozen=True, slots=True)
+class AnySize:
+    """A network that takes any size whose sides are multiples of a step.
+
+    Attributes:
+        step: What both sides must be multiples of, pixels.
+        max_side: Longest side that it is given, pixels, a multiple of the step; larger images are resized.
+    """
+
+    step: int
+    max_side: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the size's part of ``bundle.json``."""
+        return {"size_step": self.step, "max_side": self.max_side}
+
+
+InputSize = FixedSize | AnySize
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +72,7 @@ class Network:
         task: What it does, for example ``constrained-foreground-segmentation``.
         file: Its ONNX file.
         digest: ``sha256:`` and the hex digest of the file.
-        input_size: Side of the square input, pixels.
+        input: The sizes that it takes.
         output_stride: Input pixels per output pixel and axis.
         opset: ONNX opset of the graph.
         weights: Precision that the weights are stored in, ``float32`` or ``float16``.
@@ -49,7 +89,7 @@ class Network:
     task: str
     file: Path
     digest: str
-    input_size: int
+    input: InputSize
     output_stride: int
     opset: int
     weights: str
@@ -59,13 +99,33 @@ class Network:
     license: str
     training_data: str
 
+    def fixed_side(self) -> int:
+        """Returns the side of its square input, pixels.
+
+        Raises:
+            BundleError: It takes images of any size.
+        """
+        if not isinstance(self.input, FixedSize):
+            raise BundleError(self.file.parent, f"network {self.name!r} takes no fixed size; export it again")
+        return self.input.side
+
+    def any_size(self) -> AnySize:
+        """Returns the rule for the sizes that it takes.
+
+        Raises:
+            BundleError: It takes one size only.
+        """
+        if not isinstance(self.input, AnySize):
+            raise BundleError(self.file.parent, f"network {self.name!r} takes one size only; export it again")
+        return self.input
+
     def to_json(self) -> dict[str, Any]:
         """Returns the network's entry in ``bundle.json``."""
         return {
             "task": self.task,
             "file": self.file.name,
             "sha256": self.digest.removeprefix("sha256:"),
-            "input": {"layout": INPUT_LAYOUT, "size_buckets": [[self.input_size, self.input_size]]},
+            "input": {"layout": INPUT_LAYOUT} | self.input.to_json(),
             "output_stride": self.output_stride,
             "opset": self.opset,
             "weights": self.weights,
@@ -170,9 +230,7 @@ def _network(root: Path, name: str, entry: Mapping[str, Any]) -> Network:
     layout = entry["input"]["layout"]
     if layout != INPUT_LAYOUT:
         raise BundleError(root, f"network {name!r}: expected input {INPUT_LAYOUT!r}, but got {layout!r}")
-    buckets = entry["input"]["size_buckets"]
-    if len(buckets) != 1 or buckets[0][0] != buckets[0][1]:
-        raise BundleError(root, f"network {name!r}: expected one square size bucket, but got {buckets}")
+    size = _any_size(root, name, entry) if "size_step" in entry["input"] else _fixed_size(root, name, entry)
     file = root / Path(entry["file"]).name
     if not file.is_file():
         raise BundleError(root, f"the file {file.name} of network {name!r} is missing; export it again")
@@ -186,7 +244,7 @@ def _network(root: Path, name: str, entry: Mapping[str, Any]) -> Network:
         task=str(entry["task"]),
         file=file,
         digest=expected,
-        input_size=int(buckets[0][0]),
+        input=size,
         output_stride=int(entry["output_stride"]),
         opset=int(entry["opset"]),
         weights=str(entry["weights"]),
@@ -196,3 +254,20 @@ def _network(root: Path, name: str, entry: Mapping[str, Any]) -> Network:
         license=str(entry["license"]),
         training_data=str(entry["training_data"]),
     )
+
+
+def _fixed_size(root: Path, name: str, entry: Mapping[str, Any]) -> FixedSize:
+    buckets = entry["input"]["size_buckets"]
+    if len(buckets) != 1 or buckets[0][0] != buckets[0][1]:
+        raise BundleError(root, f"network {name!r}: expected one square size bucket, but got {buckets}")
+    return FixedSize(int(buckets[0][0]))
+
+
+def _any_size(root: Path, name: str, entry: Mapping[str, Any]) -> AnySize:
+    step, max_side = int(entry["input"]["size_step"]), int(entry["input"]["max_side"])
+    stride = int(entry["output_stride"])
+    if stride < 1 or step < 1 or step % stride or max_side < 1 or max_side % step:
+        found = f"output_stride {stride}, size_step {step}, max_side {max_side}"
+        rule = "expected each to be a positive multiple of the one before"
+        raise BundleError(root, f"network {name!r}: {rule}, but got {found}; export it again")
+    return AnySize(step, max_side)

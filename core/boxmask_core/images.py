@@ -71,6 +71,8 @@ _UPRIGHT: Mapping[int, Image.Transpose] = {
 }
 _SWAPS_SIDES = frozenset({5, 6, 7, 8})
 
+_ROWS = 256
+
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
@@ -141,7 +143,7 @@ def decode(data: bytes, *, max_pixels: int | None = None, what: str = "image") -
         raise InvalidImageError(what, str(error) or type(error).__name__) from error
     if orientation in _UPRIGHT and not _turns_itself(image):
         rgb = rgb.transpose(_UPRIGHT[orientation])
-    return np.array(rgb, dtype=np.uint8, order="C")
+    return _pixels(rgb)
 
 
 def _open(data: bytes, what: str) -> ImageFile:
@@ -191,4 +193,13 @@ def _rgb(image: Image.Image, what: str) -> Image.Image:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _pixels(rgb: Image.Image) -> NDArray[np.uint8]:
+    """Copies the pixels out, some rows at a time: at once, Pillow would hold all of them twice more."""
+    out = np.empty((rgb.height, rgb.width, 3), dtype=np.uint8)
+    for top in range(0, rgb.height, _ROWS):
+        bottom = min(top + _ROWS, rgb.height)
+        out[top:bottom] = np.asarray(rgb.crop((0, top, rgb.width, bottom)))
+    return out

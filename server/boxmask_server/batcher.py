@@ -1,5 +1,7 @@
 """Gathers single items into batches. It knows nothing of what the items are.
 
+Where items are of kinds that do not go together, a batch holds one kind, that of the item that waits longest.
+
 There is no loop that could die and no timer: every arrival and every finished batch asks whether a batch
 may leave. A partial batch leaves when nothing runs, so an idle machine adds no delay; a full one leaves
 ahead while another runs, so the device finds it prepared. What arrives meanwhile forms the next batch.
@@ -14,12 +16,13 @@ import asyncio
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from boxmask_core.errors import DrainingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -44,12 +47,19 @@ class Batcher(Generic[Item, Result]):
         run: Maps items to results, in order. It is called in threads, by up to two at once.
         max_batch: Items of one batch, at most.
         capacity: Items that it holds, waiting and running, at most; further callers wait at the door.
+        kind: Tells which items go together; without it, all do.
     """
 
     def __init__(
-        self, run: Callable[[Sequence[Item]], Sequence[Result]], *, max_batch: int, capacity: int
+        self,
+        run: Callable[[Sequence[Item]], Sequence[Result]],
+        *,
+        max_batch: int,
+        capacity: int,
+        kind: Callable[[Item], Hashable] = lambda _: None,
     ) -> None:
         self._run = run
+        self._kind = kind
         self._max_batch = max_batch
         self._room = asyncio.Semaphore(capacity)
         self._queue: deque[_Entry[Item, Result]] = deque()
@@ -97,10 +107,22 @@ class Batcher(Generic[Item, Result]):
 
     def _next_batch(self) -> list[_Entry[Item, Result]]:
         self._drop_departed()
-        is_full = len(self._queue) >= self._max_batch
+        batch = self._oldest_kind()
+        is_full = len(batch) >= self._max_batch
         if self._running and not (is_full and len(self._running) < IN_FLIGHT):
             return []
-        return [self._queue.popleft() for _ in range(min(len(self._queue), self._max_batch))]
+        taken = set(map(id, batch))
+        self._queue = deque(entry for entry in self._queue if id(entry) not in taken)
+        return batch
+
+    def _oldest_kind(self) -> list[_Entry[Item, Result]]:
+        """Returns what would leave: the oldest entry and the next of its kind, in the order of arrival."""
+        if not self._queue:
+            return []
+        kind = self._kind(self._queue[0].item)
+        return list(
+            islice((entry for entry in self._queue if self._kind(entry.item) == kind), self._max_batch)
+        )
 
     def _drop_departed(self) -> None:
         if any(entry.answer.done() for entry in self._queue):

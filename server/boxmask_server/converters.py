@@ -11,12 +11,14 @@ from PIL import Image
 
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask_core.boxes import Box
+from boxmask_core.bundle import AnySize, FixedSize
 from boxmask_core.compositing import compose
 from boxmask_core.errors import InvalidBoxError, InvalidRequestError
 from boxmask_core.grabcut import Fallback
 from boxmask_core.instances import Instance
 from boxmask_core.palette import encode_indexed_png
 from boxmask_core.rle import encode_rle
+from boxmask_server.host_steps import since
 from boxmask_server.pipeline import Method, Question
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
     from boxmask_core.boxes import Window
     from boxmask_core.instances import InstanceMask
     from boxmask_server.engine import CfsEngine
-    from boxmask_server.pipeline import Answer, Limits
+    from boxmask_server.pipeline import Answer, Limits, Timings
+    from boxmask_server.segmentation_engine import SegmentationEngine
 
 Value = TypeVar("Value")
 
@@ -86,8 +89,8 @@ def question_of(request: pb.PseudoLabelRequest) -> Question:
     return Question(
         image=request.image,
         instances=tuple(_instance(index, message) for index, message in enumerate(request.instances)),
-        method=_known(METHODS, "method", request.method),
-        refine=_known(REFINES, "refinement", request.refinement),
+        method=known(METHODS, "method", request.method),
+        refine=known(REFINES, "refinement", request.refinement),
     )
 
 
@@ -101,7 +104,7 @@ def wanted_of(request: pb.PseudoLabelRequest, network_classes: Sequence[str]) ->
     Raises:
         InvalidRequestError: The class names are too many, repeated, or lack the class of an instance.
     """
-    as_png = _known(AS_PNG, "mask_encoding", request.mask_encoding)
+    as_png = known(AS_PNG, "mask_encoding", request.mask_encoding)
     if request.omit_label_map:
         return Wanted(as_png, None)
     asked = [instance.class_name for instance in request.instances]
@@ -132,28 +135,29 @@ def response_of(answer: Answer, wanted: Wanted) -> pb.PseudoLabelResponse:
         labels = compose(answer.width, answer.height, answer.masks, indices)
         response.label_map_png = encode_indexed_png(labels.classes)
         response.class_names.extend(wanted.class_names)
-    encode_ms = (perf_counter() - start) * 1e3
-    response.timings.CopyFrom(
-        pb.Timings(
-            decode_ms=answer.timings.decode_ms,
-            crop_ms=answer.timings.crop_ms,
-            network_ms=answer.timings.network_ms,
-            refine_ms=answer.timings.refine_ms,
-            encode_ms=encode_ms,
-            total_ms=answer.timings.total_ms + encode_ms,
-        )
-    )
+    response.timings.CopyFrom(timings_of(answer.timings, since(start)))
     return response
 
 
-def model_of(engine: CfsEngine, limits: Limits, stream_window: int) -> pb.Model:
+def timings_of(timings: Timings, encode_ms: float) -> pb.Timings:
+    """Writes where the time went, and adds the time of encoding."""
+    return pb.Timings(
+        decode_ms=timings.decode_ms,
+        crop_ms=timings.crop_ms,
+        network_ms=timings.network_ms,
+        refine_ms=timings.refine_ms,
+        encode_ms=encode_ms,
+        total_ms=timings.total_ms + encode_ms,
+    )
+
+
+def model_of(engine: CfsEngine | SegmentationEngine, limits: Limits, stream_window: int) -> pb.Model:
     """Describes the network that an engine runs."""
     network = engine.network
-    return pb.Model(
+    model = pb.Model(
         name=network.name,
         task=network.task,
         class_names=engine.class_names,
-        input_size=network.input_size,
         digest=network.digest,
         provider=engine.provider,
         license=network.license,
@@ -165,7 +169,32 @@ def model_of(engine: CfsEngine, limits: Limits, stream_window: int) -> pb.Model:
             max_boxes=limits.max_boxes,
             stream_window=stream_window,
         ),
+        output_stride=network.output_stride,
     )
+    match network.input:
+        case FixedSize(side):
+            model.fixed_side = side
+        case AnySize(step, max_side):
+            model.any_size.CopyFrom(pb.AnySize(step=step, max_side=max_side))
+    return model
+
+
+def png_of(pixels: NDArray[np.bool_] | NDArray[np.uint8]) -> bytes:
+    """Encodes one plane, ``(H, W)``, as PNG: of booleans as 1 bit, white for true, else as 8-bit grey."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, format="PNG")
+    return out.getvalue()
+
+
+def known(table: Mapping[int, Value], field: str, value: int) -> Value:
+    """Returns what a value of an enumeration means.
+
+    Raises:
+        InvalidRequestError: The contract does not know the value.
+    """
+    if value not in table:
+        raise InvalidRequestError(field, f"expected one of {sorted(table)}, but got {value}")
+    return table[value]
 
 
 def _instance(index: int, message: pb.Instance) -> Instance:
@@ -174,12 +203,6 @@ def _instance(index: int, message: pb.Instance) -> Instance:
         return Instance(Box(box.x0, box.y0, box.x1, box.y1), message.class_name, id=message.id)
     except InvalidBoxError as error:
         raise error.of(index, message.id) from error
-
-
-def _known(table: Mapping[int, Value], field: str, value: int) -> Value:
-    if value not in table:
-        raise InvalidRequestError(field, f"expected one of {sorted(table)}, but got {value}")
-    return table[value]
 
 
 def _mask(mask: InstanceMask, *, as_png: bool) -> pb.InstanceMask:
@@ -192,7 +215,7 @@ def _mask(mask: InstanceMask, *, as_png: bool) -> pb.InstanceMask:
         fallback=FALLBACKS[mask.proposal.fallback],
     )
     if as_png:
-        message.png = _one_bit_png(pixels)
+        message.png = png_of(pixels)
     else:
         message.coco_rle = encode_rle(pixels)
     return message
@@ -200,9 +223,3 @@ def _mask(mask: InstanceMask, *, as_png: bool) -> pb.InstanceMask:
 
 def _window(window: Window) -> pb.PixelWindow:
     return pb.PixelWindow(x0=window.x0, y0=window.y0, x1=window.x1, y1=window.y1)
-
-
-def _one_bit_png(mask: NDArray[np.bool_]) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(mask).save(out, format="PNG")
-    return out.getvalue()

@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import sys
-import threading
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime as ort
 
-from boxmask_core.errors import BundleError, DeviceError
+from boxmask_core.bundle import CFS
+from boxmask_core.errors import BundleError
+from boxmask_server.session import CPU, CUDA, Session, parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from boxmask_core.bundle import Bundle
+    from boxmask_server.session import Device
 
-Device = Literal["auto", "cpu", "cuda"]
-
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
-CUDA_OPTIONS = {
-    # The default search runs anew, for up to a second, on every new shape.
-    "cudnn_conv_algo_search": "HEURISTIC",
-    "arena_extend_strategy": "kSameAsRequested",
-}
 BATCH_SIZES = {
     # On the CPU one item at a time is as fast as many, and its answer cannot depend on its neighbours.
     CPU: (1,),
     # On CUDA a fixed set of shapes, each warmed up before the first request.
     CUDA: (1, 2, 4, 8, 16, 32),
 }
-NVIDIA_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,23 +56,17 @@ class CfsEngine:
     """
 
     def __init__(self, bundle: Bundle, *, device: Device = "auto", threads: int) -> None:
-        self.network = bundle.network("cfs")
+        self.network = bundle.network(CFS)
         self.class_names = bundle.class_names
-        self._session = _open_session(self.network.file, device, threads)
+        self.input_size = self.network.fixed_side()
+        self._session = Session(self.network, device=device, threads=threads)
         self._check_graph(bundle)
         self._sizes = BATCH_SIZES[self.provider]
-        self._device = threading.Lock()
-        logger.info("network 'cfs' runs on %s", self.provider)
 
     @property
     def provider(self) -> str:
         """The ONNX Runtime provider that runs the network."""
-        return str(self._session.get_providers()[0])
-
-    @property
-    def input_size(self) -> int:
-        """Side of the square input, pixels."""
-        return self.network.input_size
+        return self._session.provider
 
     @property
     def digest(self) -> str:
@@ -110,10 +89,8 @@ class CfsEngine:
             float32, 0 to 1, ``(size, size)`` each, in the batch's order.
         """
         answers: list[NDArray[np.float32]] = []
-        for start, stop, size in _parts(len(batch), self._sizes):
-            feed = self._feed(batch[start:stop], size)
-            with self._device:  # the next batch is stacked while this one runs
-                (foreground,) = self._session.run(["foreground"], feed)
+        for start, stop, size in parts(len(batch), self._sizes):
+            foreground = self._session.run("foreground", self._feed(batch[start:stop], size))
             answers.extend(foreground[: stop - start])
         return answers
 
@@ -137,59 +114,6 @@ class CfsEngine:
             "box_mask": ("tensor(uint8)", [side, side]),
             "label": ("tensor(float)", [classes]),
         }
-        found = {node.name: (node.type, node.shape[1:]) for node in self._session.get_inputs()}
+        found = {name: (kind, shape[1:]) for name, (kind, shape) in self._session.inputs().items()}
         if found != expected:
             raise BundleError(bundle.root, f"network 'cfs': expected the inputs {expected}, but got {found}")
-
-
-def _parts(count: int, sizes: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
-    """Yields ``(start, stop, size)``: parts of the largest size, the last one padded to the next size."""
-    for start in range(0, count, sizes[-1]):
-        stop = min(start + sizes[-1], count)
-        yield start, stop, next(size for size in sizes if size >= stop - start)
-
-
-def _open_session(file: Path, device: Device, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    # The cores are shared with the host pool: a thread that waits must not spin on one.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if device == "cuda" or (device == "auto" and _has_nvidia_device()):
-        session = _cuda_session(file, options)
-        if session is not None:
-            return session
-        if device == "cuda":
-            raise DeviceError("cuda", _why_no_cuda())
-        logger.warning("CUDA is not usable, running on the CPU: %s", _why_no_cuda())
-    return _session(file, options, [CPU])
-
-
-def _cuda_session(file: Path, options: ort.SessionOptions) -> ort.InferenceSession | None:
-    """Returns a session that really runs on CUDA: ONNX Runtime falls back to the CPU without an error."""
-    if CUDA not in ort.get_available_providers():
-        return None
-    with contextlib.redirect_stdout(sys.stderr):  # it prints what it cannot find
-        ort.preload_dlls()
-    session = _session(file, options, [(CUDA, CUDA_OPTIONS), CPU])
-    return session if session.get_providers()[0] == CUDA else None
-
-
-def _session(
-    file: Path, options: ort.SessionOptions, providers: list[str | tuple[str, dict[str, str]]]
-) -> ort.InferenceSession:
-    try:
-        return ort.InferenceSession(file, options, providers=providers)
-    except Exception as error:  # ONNX Runtime's exceptions share no public base class
-        raise BundleError(file.parent, f"{file.name} cannot be loaded: {error}") from error
-
-
-def _has_nvidia_device() -> bool:
-    return any(device.exists() for device in NVIDIA_DEVICES)
-
-
-def _why_no_cuda() -> str:
-    if CUDA not in ort.get_available_providers():
-        return "this ONNX Runtime is built without CUDA; run: pip install 'boxmask[server,cuda]'"
-    if not _has_nvidia_device():
-        return "this machine shows no NVIDIA device; start the container with GPU access, or use --device cpu"
-    return "the CUDA or cuDNN libraries do not load; run: pip install 'boxmask[server,cuda]'"

@@ -12,12 +12,13 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 import cv2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -26,13 +27,16 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 class HostPool:
-    """Runs plain functions in a fixed number of threads.
+    """Runs plain functions in a fixed number of threads; an asynchronous context manager.
+
+    Leaving it waits for what runs and drops what does not.
 
     Args:
         workers: Number of threads.
     """
 
     def __init__(self, workers: int) -> None:
+        self.workers = workers
         cv2.setNumThreads(1)  # the workers are the parallelism; the setting holds for the whole process
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="boxmask-host")
 
@@ -43,8 +47,12 @@ class HostPool:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, partial(function, *args, **kwargs))
 
-    async def close(self) -> None:
-        """Waits for what runs and drops what does not."""
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
 
 

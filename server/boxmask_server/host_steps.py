@@ -38,7 +38,12 @@ def timed(
     """Calls the function and returns its result and its time in milliseconds."""
     start = perf_counter()
     result = function(*args, **kwargs)
-    return result, (perf_counter() - start) * 1e3
+    return result, since(start)
+
+
+def since(start: float) -> float:
+    """Returns the milliseconds since a reading of `perf_counter`."""
+    return (perf_counter() - start) * 1e3
 
 
 def open_image(data: bytes, instances: Sequence[Instance], max_pixels: int, what: str) -> NDArray[np.uint8]:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Self
 from boxmask_core.crops import network_crop
 from boxmask_core.errors import ImageTooLargeError, InvalidRequestError, TooManyBoxesError
 from boxmask_server.batcher import Batcher
+from boxmask_server.concurrency import all_results
 from boxmask_server.engine import CfsInput
-from boxmask_server.host_pool import HostPool
-from boxmask_server.host_steps import cfs_mask, filled_mask, grabcut_mask, open_image, timed
+from boxmask_server.host_steps import cfs_mask, filled_mask, grabcut_mask, open_image, since, timed
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from boxmask_core.instances import Instance, InstanceMask
     from boxmask_server.engine import CfsEngine
+    from boxmask_server.host_pool import HostPool
 
 
 class Method(enum.StrEnum):
@@ -80,9 +81,11 @@ class Timings:
 
     Attributes:
         decode_ms: Header check, decoding, orientation.
-        crop_ms: Cropping and resizing the expanded boxes.
-        network_ms: Waiting for the network, queue and batch together: the longest of the boxes.
-        refine_ms: GrabCut, and resizing the probability.
+        crop_ms: Cropping and resizing the expanded boxes; of a segmentation, resizing and padding the image.
+        network_ms: Waiting for the network, queue and batch together: the longest of the boxes; of a
+            segmentation, all views.
+        refine_ms: GrabCut, and resizing the probability; of a segmentation, carrying the scores back, and
+            the CRF.
         total_ms: From the question to the masks.
     """
 
@@ -125,22 +128,22 @@ class PseudoLabeler:
 
     Args:
         engine: The network, or None where only boxes and GrabCut are asked for.
+        pool: Where the host's work is done; it is not closed with this.
         limits: What one question may hold.
-        workers: Threads of the host pool.
         max_batch: Boxes that the network is given at once, at most.
     """
 
     def __init__(
-        self, engine: CfsEngine | None, *, limits: Limits | None = None, workers: int, max_batch: int = 16
+        self, engine: CfsEngine | None, pool: HostPool, *, limits: Limits | None = None, max_batch: int = 16
     ) -> None:
         self.limits = limits or Limits()
-        self.pool = HostPool(workers)
+        self.pool = pool
         self._engine = engine
         self._batcher = Batcher(engine.run, max_batch=max_batch, capacity=4 * max_batch) if engine else None
         self._class_indices = {name: i for i, name in enumerate(engine.class_names)} if engine else {}
         # Memory stays flat: enough images and boxes to fill a running batch, a prepared one and the pool.
-        self._open_images = asyncio.Semaphore(workers + 2 * max_batch)
-        self._open_boxes = asyncio.Semaphore(workers + 4 * max_batch)
+        self._open_images = asyncio.Semaphore(pool.workers + 2 * max_batch)
+        self._open_boxes = asyncio.Semaphore(pool.workers + 4 * max_batch)
 
     async def __aenter__(self) -> Self:
         if self._engine is not None:
@@ -152,7 +155,6 @@ class PseudoLabeler:
     ) -> None:
         if self._batcher is not None:
             await self._batcher.close()
-        await self.pool.close()
 
     async def pseudo_label(self, question: Question) -> Answer:
         """Makes one mask per instance.
@@ -172,7 +174,7 @@ class PseudoLabeler:
             image, decode_ms = await self.pool.run(
                 timed, open_image, question.image, question.instances, self.limits.max_pixels, question.what
             )
-            boxes = await self._all_boxes(image, question)
+            boxes = await all_results(self._one_box(image, each, question) for each in question.instances)
         uses_network = self._engine is not None and question.method is Method.CFS
         return Answer(
             width=image.shape[1],
@@ -183,7 +185,7 @@ class PseudoLabeler:
                 crop_ms=sum(box.crop_ms for box in boxes),
                 network_ms=max((box.network_ms for box in boxes), default=0.0),
                 refine_ms=sum(box.refine_ms for box in boxes),
-                total_ms=_since(start),
+                total_ms=since(start),
             ),
             model_digest=self._engine.digest if self._engine is not None and uses_network else "",
         )
@@ -195,14 +197,6 @@ class PseudoLabeler:
             raise TooManyBoxesError(len(question.instances), self.limits.max_boxes)
         if question.method is Method.CFS and self._batcher is None:
             raise InvalidRequestError("method", "'cfs' needs a network and none is loaded; use 'grabcut'")
-
-    async def _all_boxes(self, image: NDArray[np.uint8], question: Question) -> list[_BoxAnswer]:
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one_box(image, i, question)) for i in question.instances]
-        except ExceptionGroup as failures:  # the first failure has cancelled the rest
-            raise failures.exceptions[0] from None
-        return [task.result() for task in tasks]
 
     async def _one_box(self, image: NDArray[np.uint8], instance: Instance, question: Question) -> _BoxAnswer:
         async with self._open_boxes:
@@ -224,12 +218,8 @@ class PseudoLabeler:
         asked = perf_counter()
         class_index = self._class_indices.get(instance.class_name)
         probability = await batcher.submit(CfsInput(crop.pixels, crop.box_mask, class_index))
-        network_ms = _since(asked)
+        network_ms = since(asked)
         mask, refine_ms = await self.pool.run(
             timed, cfs_mask, image, instance, probability, crop.window, refine=refine
         )
         return _BoxAnswer(mask, crop_ms, network_ms, refine_ms)
-
-
-def _since(start: float) -> float:
-    return (perf_counter() - start) * 1e3

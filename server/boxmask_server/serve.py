@@ -14,9 +14,9 @@ import grpc
 
 from boxmask_core.bundle import Bundle, starter_path
 from boxmask_server.converters import model_of
-from boxmask_server.engine import CfsEngine
 from boxmask_server.host_pool import available_cores
-from boxmask_server.pipeline import Limits, PseudoLabeler
+from boxmask_server.pipeline import Limits
+from boxmask_server.pipelines import Engines, open_engines, open_pipelines
 from boxmask_server.server import Server, Settings
 
 if TYPE_CHECKING:
@@ -42,18 +42,19 @@ def main(argv: Sequence[str]) -> int:
     arguments = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     bundle = Bundle.load(arguments.bundle or starter_path())
-    engine = CfsEngine(bundle, device=arguments.device, threads=arguments.threads)
-    return asyncio.run(_serve(engine, arguments))
+    engines = open_engines(bundle, device=arguments.device, threads=arguments.threads)
+    return asyncio.run(_serve(engines, arguments))
 
 
-async def _serve(engine: CfsEngine, arguments: argparse.Namespace) -> int:
+async def _serve(engines: Engines, arguments: argparse.Namespace) -> int:
     limits = Limits(arguments.max_bytes, arguments.max_pixels, arguments.max_boxes)
     settings = Settings(arguments.listen, arguments.queue, arguments.stream_window, _credentials(arguments))
-    models = [model_of(engine, limits, arguments.stream_window)]
+    models = [model_of(engine, limits, arguments.stream_window) for engine in engines.all()]
     stop = _stop_signal()
-    labeler = PseudoLabeler(engine, limits=limits, workers=arguments.workers, max_batch=arguments.max_batch)
-    async with labeler:
-        server = Server(labeler, models, settings)
+    async with open_pipelines(
+        engines, workers=arguments.workers, limits=limits, max_batch=arguments.max_batch
+    ) as pipelines:
+        server = Server(pipelines, models, settings)
         address = await server.start()
         sys.stdout.write(f"listening on {address}\n")
         sys.stdout.flush()
@@ -96,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("bundle", nargs="?", type=Path, help="bundle folder; without it, the one that boxmask ships")
     add("--listen", metavar="ADDR", default="127.0.0.1:8500", help="HOST:PORT or unix:PATH")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the network runs")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the networks run")
     add("--threads", type=_positive, default=cores, help="threads of one network run on the CPU")
     add("--workers", type=_positive, default=cores, help="threads that decode, cut and encode")
     add("--max-batch", type=_positive, default=16, help="boxes that the network is given at once")

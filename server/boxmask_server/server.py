@@ -21,7 +21,7 @@ from boxmask_server.service import LabelingService
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from boxmask_server.pipeline import PseudoLabeler
+    from boxmask_server.pipelines import Pipelines
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["LabelingService"].full_name
 MESSAGE_SLACK = 4 * 1024 * 1024
@@ -53,17 +53,17 @@ class Server:
     """The gRPC server.
 
     Args:
-        labeler: Does the work; the server neither opens nor closes it.
+        pipelines: Do the work; the server neither opens nor closes them.
         models: The networks that it runs.
         settings: How to listen.
     """
 
-    def __init__(self, labeler: PseudoLabeler, models: Sequence[pb.Model], settings: Settings) -> None:
+    def __init__(self, pipelines: Pipelines, models: Sequence[pb.Model], settings: Settings) -> None:
         self._settings = settings
         self._admission = Admission(settings.queue)
         self._health = health.aio.HealthServicer()
-        self._grpc = grpc.aio.server(options=_options(labeler.limits.max_bytes))
-        service = LabelingService(labeler, models, self._admission, settings.stream_window)
+        self._grpc = grpc.aio.server(options=_options(pipelines.labeler.limits.max_bytes))
+        service = LabelingService(pipelines, models, self._admission, settings.stream_window)
         pb_grpc.add_LabelingServiceServicer_to_server(service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection(

@@ -81,7 +81,7 @@ RULES: dict[type[BoxmaskError], Rule] = {
     QueueFullError: Rule(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
     DrainingError: Rule(grpc.StatusCode.UNAVAILABLE, "DRAINING"),
     DeadlineError: Rule(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
-    MissingExtraError: _INTERNAL,
+    MissingExtraError: Rule(grpc.StatusCode.FAILED_PRECONDITION, "MISSING_EXTRA"),
     TrainingError: _INTERNAL,
     ParityError: _INTERNAL,
 }
@@ -125,7 +125,7 @@ def _details(error: Exception, message: str) -> Iterator[Message]:
 
 
 def _field(error: Exception) -> str | None:
-    """Returns the path, in a PseudoLabelRequest, of the field that an error is about."""
+    """Returns the path, in a PseudoLabelRequest or a SegmentRequest, of the field that an error is about."""
     match error:
         case InvalidBoxError(index=int(index)):
             return f"instances[{index}].box"

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from boxmask_server.converters import model_of
-from boxmask_server.engine import CfsEngine
-from boxmask_server.pipeline import Limits, PseudoLabeler
+from boxmask_server.pipeline import Limits
+from boxmask_server.pipelines import open_engines, open_pipelines
 from boxmask_server.server import Server, Settings
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ def running_server(bundle: Bundle, listen: str, limits: Limits | None = None) ->
     ready = threading.Event()
 
     async def serve() -> None:
-        engine = CfsEngine(bundle, device="cpu", threads=1)
-        async with PseudoLabeler(engine, limits=limits, workers=2) as labeler:
-            models = [model_of(engine, labeler.limits, 8)]
-            server = Server(labeler, models, Settings(listen, stream_window=8))
+        engines = open_engines(bundle, device="cpu", threads=1)
+        models = [model_of(engine, limits or Limits(), 8) for engine in engines.all()]
+        async with open_pipelines(engines, limits=limits, workers=2) as pipelines:
+            server = Server(pipelines, models, Settings(listen, stream_window=8))
             started.set_result(await server.start())
             ready.set()
             await stop.wait()

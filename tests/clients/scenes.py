@@ -52,6 +52,15 @@ def varied_cat(seed: int) -> NDArray[np.uint8]:
     return noisy.clip(0, 255).astype(np.uint8)
 
 
+def photographs(folder: Path, count: int) -> Path:
+    """Writes cats of six sizes as ``000.jpg`` and so on, every fourth below ``more``; returns the folder."""
+    (folder / "more").mkdir(parents=True)
+    for i in range(count):
+        pixels = varied_cat(i)[: 150 - 40 * (i % 3), : 225 - 30 * (i % 2)]
+        (folder / ("more" if i % 4 == 3 else "") / f"{i:03}.jpg").write_bytes(jpeg(pixels))
+    return folder
+
+
 class VocFolder:
     """A VOC dataset that is written image by image, with whatever a test wants to be wrong."""
 

@@ -19,11 +19,12 @@ from boxmask_client import (
     UnavailableError,
 )
 from boxmask_core.boxes import Box
+from boxmask_core.bundle import AnySize, FixedSize
 from boxmask_core.errors import InvalidImageError
 from boxmask_core.instances import Instance
-from tests.bundles import CLASS_NAMES, SIZE
 from tests.clients.running_server import running_server
 from tests.clients.scenes import CAT, EAR, cat, png
+from tests.tiny_networks import CLASS_NAMES, MAX_SIDE, SIZE, STEP, STRIDE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,17 +119,19 @@ def test_a_bad_question_is_rejected_with_the_servers_reason(
 
 
 def test_models_say_what_the_server_holds(client: Client, bundle: Bundle) -> None:
-    (model,) = client.models()
+    model, segmentation = client.models()
     assert model == client.model("cfs")
+    assert segmentation == client.model("lgsa")
+    assert (segmentation.input, segmentation.output_stride) == (AnySize(STEP, MAX_SIDE), STRIDE)
     assert model.class_names == bundle.class_names
     assert model.digest == bundle.network("cfs").digest
-    assert model.input_size == SIZE
+    assert model.input == FixedSize(SIZE)
     assert model.limits.max_boxes > 0
 
 
 def test_an_unknown_model_is_not_found(client: Client) -> None:
-    with pytest.raises(NotFoundError, match="lgsa"):
-        client.model("lgsa")
+    with pytest.raises(NotFoundError, match="there is no network 'sam', only: cfs, lgsa"):
+        client.model("sam")
 
 
 def test_a_deadline_that_passes_is_an_error_of_its_own(client: Client) -> None:

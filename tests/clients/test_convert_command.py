@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from boxmask_client import UnavailableError
-from boxmask_convert.command import SOME_FAILED, main
+from boxmask_convert.command import main
+from boxmask_convert.failures import SOME_FAILED
 from boxmask_core.errors import BundleError, DatasetError
 from boxmask_core.palette import decode_indexed_png
 from tests.clients.scenes import CAT, EAR, VocFolder, cat, jpeg

@@ -71,9 +71,9 @@ def test_an_earlier_conversion_is_replaced_only_when_told(tmp_path: Path) -> Non
 @pytest.mark.parametrize("overwrite", [True, False])
 def test_what_is_no_earlier_conversion_is_never_replaced(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(DatasetError, match="no earlier conversion"):
+    with pytest.raises(DatasetError, match="no earlier result"):
         Stage(tmp_path, overwrite=overwrite)
-    with pytest.raises(DatasetError, match="no earlier conversion"):
+    with pytest.raises(DatasetError, match="no earlier result"):
         Stage(tmp_path / "thesis.tex", overwrite=overwrite)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 

@@ -15,6 +15,7 @@ ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "errors.py": (["{image}"], "INVALID_BOX"),
     "models.py": ([], "cfs: constrained-foreground-segmentation, 3 classes"),
     "pseudo_label.py": (["{image}", "cat", "40", "8", "190", "140"], "cat: "),
+    "segment.py": (["{image}"], " % of the image, probability 0."),
     "stream.py": (["{folder}"], "broken.jpg: "),
 }
 

@@ -23,6 +23,7 @@ from boxmask_client import (
     RejectedError,
     ServerError,
     UnavailableError,
+    UnsupportedError,
 )
 from boxmask_client.statuses import DETAILS_KEY, from_status
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 EXPECTED: dict[grpc.StatusCode, type[ServerError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: RejectedError,
     grpc.StatusCode.NOT_FOUND: NotFoundError,
+    grpc.StatusCode.FAILED_PRECONDITION: UnsupportedError,
     grpc.StatusCode.RESOURCE_EXHAUSTED: OverloadedError,
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceededError,

@@ -31,10 +31,10 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def serving(bundle: Path, folder: Path) -> Iterator[RunningServer]:
+def serving(bundle: Path, folder: Path, *options: str) -> Iterator[RunningServer]:
     """Runs ``boxmask serve`` on a socket in ``folder`` while the block runs."""
     address = f"unix:{folder}/socket"
-    with start("serve", bundle, "--listen", address, "--workers", "2") as process:
+    with start("serve", bundle, "--listen", address, "--workers", "2", *options) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == f"listening on {address}\n"
@@ -44,12 +44,14 @@ def serving(bundle: Path, folder: Path) -> Iterator[RunningServer]:
             process.communicate()
 
 
-def wait_for_masks(parent: Path, process: subprocess.Popen[str], count: int) -> Path:
-    """Waits until a running conversion has written some masks; returns its hidden folder."""
+def wait_for_masks(
+    parent: Path, process: subprocess.Popen[str], count: int, masks: str = "SegmentationClass/*.png"
+) -> Path:
+    """Waits until a running command has written some masks; returns its hidden folder."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         for stage in parent.glob(".*.partial-*"):
-            if len(list(stage.glob("SegmentationClass/*.png"))) >= count:
+            if len(list(stage.glob(masks))) >= count:
                 return stage
         time.sleep(0.01)
     raise AssertionError(f"no {count} masks in time, exit status {process.poll()}")

@@ -21,6 +21,7 @@ from boxmask_core.boxes import Box
 from boxmask_core.instances import Instance
 from boxmask_server.converters import question_of, response_of, wanted_of
 from boxmask_server.engine import CfsEngine
+from boxmask_server.host_pool import HostPool
 from boxmask_server.pipeline import PseudoLabeler
 from tests.clients.scenes import CAT, EAR, cat, jpeg, png, varied_cat
 
@@ -82,7 +83,7 @@ def test_one_answer_is_the_same_bytes(server: str, bundle: Bundle, method: str) 
 
     async def in_process() -> pb.PseudoLabelResponse:
         engine = CfsEngine(bundle, device="cpu", threads=1)
-        async with PseudoLabeler(engine, workers=1) as labeler:
+        async with HostPool(1) as pool, PseudoLabeler(engine, pool) as labeler:
             answer = await labeler.pseudo_label(question_of(request))
         return response_of(answer, wanted_of(request, bundle.class_names))
 

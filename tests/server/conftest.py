@@ -6,6 +6,7 @@ import pytest
 
 from boxmask_core.bundle import Bundle
 from boxmask_server.engine import CfsEngine
+from boxmask_server.segmentation_engine import SegmentationEngine
 from tests.bundles import write_tiny_bundle
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="session")
 def engine(bundle: Bundle) -> CfsEngine:
     return CfsEngine(bundle, device="cpu", threads=1)
+
+
+@pytest.fixture(scope="session")
+def segmentation(bundle: Bundle) -> SegmentationEngine:
+    return SegmentationEngine(bundle, device="cpu", threads=1)
 
 
 @pytest.fixture

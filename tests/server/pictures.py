@@ -34,9 +34,21 @@ def astronaut() -> NDArray[np.uint8]:
 @cache
 def png(name: str) -> bytes:
     """Returns one of the photographs as lossless bytes."""
+    return encoded({"cat": cat, "astronaut": astronaut}[name]())
+
+
+def encoded(pixels: NDArray[np.uint8]) -> bytes:
+    """Returns pixels as lossless bytes."""
     out = io.BytesIO()
-    Image.fromarray({"cat": cat, "astronaut": astronaut}[name]()).save(out, format="PNG")
+    Image.fromarray(pixels).save(out, format="PNG")
     return out.getvalue()
+
+
+def noise(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Blotches of colour, of any size."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (height // 9 + 1, width // 9 + 1, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
 
 
 CAT = Instance(Box(40, 8, 190, 140), "cat", id="tom")

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask.v1 import labeling_pb2_grpc as pb_grpc
 from boxmask_server.converters import model_of
-from boxmask_server.pipeline import Limits, PseudoLabeler
+from boxmask_server.pipeline import Limits
+from boxmask_server.pipelines import Engines, open_pipelines
 from boxmask_server.server import Server, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from boxmask_core.instances import Instance
     from boxmask_server.engine import CfsEngine
+    from boxmask_server.segmentation_engine import SegmentationEngine
+
+
+Item = TypeVar("Item")
+Response = TypeVar("Response", pb.PseudoLabelResponse, pb.SegmentResponse)
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,10 @@ class Serving:
 
 @contextlib.asynccontextmanager
 async def serving(
-    engine: CfsEngine,
+    engine: CfsEngine | None,
     settings: Settings,
     *,
+    segmentation: SegmentationEngine | None = None,
     limits: Limits | None = None,
     workers: int = 2,
     trusted: bytes | None = None,
@@ -50,15 +57,17 @@ async def serving(
     """Starts a server, and drains it at the end.
 
     Args:
-        engine: The network.
+        engine: The network that makes masks of boxes.
+        segmentation: The network that segments images.
         settings: How to listen.
         limits: What one question may hold.
         workers: Threads of the host pool.
         trusted: Certificate to trust, where the server speaks TLS.
     """
-    async with PseudoLabeler(engine, limits=limits, workers=workers, max_batch=4) as labeler:
-        models = [model_of(engine, labeler.limits, settings.stream_window)]
-        server = Server(labeler, models, settings)
+    engines = Engines(engine, segmentation)
+    models = [model_of(each, limits or Limits(), settings.stream_window) for each in engines.all()]
+    async with open_pipelines(engines, workers=workers, limits=limits, max_batch=4) as pipelines:
+        server = Server(pipelines, models, settings)
         address = await server.start()
         async with _channel(address, trusted) as channel:
             yield Serving(server, address, channel, pb_grpc.LabelingServiceStub(channel))
@@ -83,6 +92,20 @@ def request_of(
             for instance in instances
         ],
     )
+
+
+async def stream_of(items: Iterable[Item]) -> AsyncIterator[Item]:
+    """Yields the items of a stream."""
+    for item in items:
+        yield item
+
+
+def content_of(response: Response) -> bytes:
+    """Returns all that a response says, but for the timings."""
+    copy = type(response)()
+    copy.CopyFrom(response)
+    copy.ClearField("timings")
+    return copy.SerializeToString(deterministic=True)
 
 
 def _channel(address: str, trusted: bytes | None) -> grpc.aio.Channel:

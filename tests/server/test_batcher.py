@@ -118,6 +118,40 @@ def test_a_caller_that_leaves_a_running_batch_does_not_hang_its_mates() -> None:
     _run(machine, scene, max_batch=4)
 
 
+def test_a_batch_holds_one_kind_that_of_the_item_that_waits_longest() -> None:
+    machine = Machine()
+
+    async def scene() -> None:
+        batcher = Batcher[int, int](machine.run, max_batch=3, capacity=20, kind=lambda item: item % 2)
+        machine.free.clear()
+        tasks = [asyncio.create_task(batcher.submit(100))]
+        await _until(lambda: machine.batches == [[100]])
+        tasks += [asyncio.create_task(batcher.submit(item)) for item in (1, 2, 4, 3, 6, 8, 5, 7)]
+        await _until(lambda: len(machine.batches) == 2)  # a full batch is prepared, the odd ones came first
+        machine.free.set()
+        await asyncio.gather(*tasks)
+        await batcher.close()
+
+    asyncio.run(scene())
+    assert machine.batches == [[100], [1, 3, 5], [2, 4, 6], [8], [7]]
+
+
+def test_a_kind_that_is_rare_is_not_left_waiting_by_one_that_is_common() -> None:
+    machine = Machine()
+
+    async def scene() -> None:
+        batcher = Batcher[int, int](machine.run, max_batch=2, capacity=200, kind=lambda item: item % 2)
+        common = [asyncio.create_task(batcher.submit(2 * n)) for n in range(4)]
+        rare = asyncio.create_task(batcher.submit(1))
+        common += [asyncio.create_task(batcher.submit(2 * n)) for n in range(4, 50)]
+        assert await rare == 2
+        assert sum(task.done() for task in common) < 12
+        await asyncio.gather(*common)
+        await batcher.close()
+
+    asyncio.run(scene())
+
+
 def test_a_poisoned_item_fails_alone() -> None:
     async def scene(batcher: Batcher[int, int]) -> None:
         results = await asyncio.gather(*map(batcher.submit, (1, -1, 3)), return_exceptions=True)

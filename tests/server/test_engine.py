@@ -8,9 +8,12 @@ import onnxruntime as ort
 import pytest
 from onnx.reference import ReferenceEvaluator
 
+from boxmask_core.bundle import FixedSize
 from boxmask_core.errors import BundleError, DeviceError
 from boxmask_server import engine as engine_module
-from boxmask_server.engine import CPU, CUDA, CfsEngine, CfsInput
+from boxmask_server import session
+from boxmask_server.engine import CfsEngine, CfsInput
+from boxmask_server.session import CPU, CUDA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,20 +76,20 @@ def test_an_empty_batch_has_no_answers(engine: CfsEngine) -> None:
     assert engine.run([]) == []
 
 
-@pytest.mark.skipif(engine_module._has_nvidia_device(), reason="this machine has a CUDA device")
+@pytest.mark.skipif(session._has_nvidia_device(), reason="this machine has a CUDA device")
 def test_cuda_fails_loudly_where_it_is_not_active(bundle: Bundle) -> None:
     with pytest.raises(DeviceError, match="'cuda' is not available"):
         CfsEngine(bundle, device="cuda", threads=1)
 
 
-@pytest.mark.skipif(engine_module._has_nvidia_device(), reason="this machine has a CUDA device")
+@pytest.mark.skipif(session._has_nvidia_device(), reason="this machine has a CUDA device")
 def test_auto_takes_the_cpu_where_there_is_no_cuda_device(bundle: Bundle) -> None:
     assert CfsEngine(bundle, device="auto", threads=1).provider == CPU
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(
-    not engine_module._has_nvidia_device() or CUDA not in ort.get_available_providers(),
+    not session._has_nvidia_device() or CUDA not in ort.get_available_providers(),
     reason="needs a CUDA device and the CUDA build of ONNX Runtime",
 )
 def test_cuda_answers_as_the_cpu_does(bundle: Bundle, engine: CfsEngine) -> None:
@@ -106,7 +109,7 @@ def test_a_file_that_is_no_network_is_a_bundle_error(bundle: Bundle, tmp_path: P
 
 def test_a_graph_that_does_not_fit_the_manifest_is_a_bundle_error(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="expected the inputs"):
-        CfsEngine(_with_network(bundle, input_size=32), device="cpu", threads=1)
+        CfsEngine(_with_network(bundle, side=32), device="cpu", threads=1)
     with pytest.raises(BundleError, match="expected the inputs"):
         CfsEngine(dataclasses.replace(bundle, class_names=("cat",)), device="cpu", threads=1)
 
@@ -116,10 +119,10 @@ def test_a_bundle_without_cfs_is_a_bundle_error(bundle: Bundle) -> None:
         CfsEngine(dataclasses.replace(bundle, networks={}), device="cpu", threads=1)
 
 
-def _with_network(bundle: Bundle, *, file: Path | None = None, input_size: int | None = None) -> Bundle:
+def _with_network(bundle: Bundle, *, file: Path | None = None, side: int | None = None) -> Bundle:
     network = bundle.network("cfs")
     changed = dataclasses.replace(
-        network, file=file or network.file, input_size=input_size or network.input_size
+        network, file=file or network.file, input=FixedSize(side) if side else network.input
     )
     return dataclasses.replace(bundle, networks={"cfs": changed})
 

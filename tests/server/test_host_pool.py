@@ -44,28 +44,27 @@ def test_cores_without_control_groups_are_those_of_the_affinity(tmp_path: Path) 
 
 def test_a_result_and_an_error_reach_the_caller() -> None:
     async def scene() -> None:
-        pool = HostPool(1)
-        assert await pool.run(divmod, 7, 3) == (2, 1)
-        with pytest.raises(ZeroDivisionError):
-            await pool.run(divmod, 7, 0)
-        await pool.close()
+        async with HostPool(1) as pool:
+            assert await pool.run(divmod, 7, 3) == (2, 1)
+            with pytest.raises(ZeroDivisionError):
+                await pool.run(divmod, 7, 0)
 
     asyncio.run(scene())
 
 
 def test_work_of_a_caller_that_left_before_a_worker_was_free_never_runs() -> None:
     async def scene() -> None:
-        pool, gate = HostPool(1), threading.Event()
+        gate = threading.Event()
         ran: list[str] = []
-        first = asyncio.create_task(pool.run(gate.wait))
-        second = asyncio.create_task(pool.run(ran.append, "second"))
-        await asyncio.sleep(0.01)
-        second.cancel()
-        await asyncio.sleep(0)
-        gate.set()
-        await asyncio.gather(first, second, return_exceptions=True)
-        await pool.run(ran.append, "third")
+        async with HostPool(1) as pool:
+            first = asyncio.create_task(pool.run(gate.wait))
+            second = asyncio.create_task(pool.run(ran.append, "second"))
+            await asyncio.sleep(0.01)
+            second.cancel()
+            await asyncio.sleep(0)
+            gate.set()
+            await asyncio.gather(first, second, return_exceptions=True)
+            await pool.run(ran.append, "third")
         assert ran == ["third"]
-        await pool.close()
 
     asyncio.run(scene())

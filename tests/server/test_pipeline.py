@@ -19,6 +19,7 @@ from boxmask_core.errors import (
 from boxmask_core.grabcut import cfs_proposal, coarse_proposal, filled_box, refine_proposal
 from boxmask_core.instances import Instance
 from boxmask_server.engine import CfsEngine, CfsInput
+from boxmask_server.host_pool import HostPool
 from boxmask_server.pipeline import Answer, Limits, Method, PseudoLabeler, Question
 from tests.server.pictures import CAT, CORNER, EAR, HEAD, cat, png
 
@@ -216,7 +217,10 @@ def _with(
     max_batch: int = 4,
 ) -> Result:
     async def main() -> Result:
-        async with PseudoLabeler(engine, limits=limits, workers=workers, max_batch=max_batch) as labeler:
+        async with (
+            HostPool(workers) as pool,
+            PseudoLabeler(engine, pool, limits=limits, max_batch=max_batch) as labeler,
+        ):
             return await scene(labeler)
 
     return asyncio.run(main())

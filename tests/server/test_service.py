@@ -12,14 +12,15 @@ from boxmask_core.boxes import Box
 from boxmask_core.instances import Instance
 from boxmask_core.rle import decode_rle
 from boxmask_server.engine import CfsEngine, CfsInput
+from boxmask_server.host_pool import HostPool
 from boxmask_server.pipeline import Limits, PseudoLabeler, Question
 from boxmask_server.server import Settings
 from tests.server.details import field_of, reason_of, retry_seconds_of, status_of
 from tests.server.pictures import CAT, CORNER, EAR, HEAD, png
-from tests.server.serving import Serving, request_of, serving
+from tests.server.serving import Serving, content_of, request_of, serving, stream_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Sequence
+    from collections.abc import Awaitable, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,7 +31,7 @@ CODE = grpc.StatusCode
 
 def test_masks_over_the_wire_are_those_of_the_pipeline(engine: CfsEngine, socket: str) -> None:
     async def scene() -> None:
-        async with PseudoLabeler(engine, workers=1, max_batch=1) as labeler:
+        async with HostPool(1) as pool, PseudoLabeler(engine, pool, max_batch=1) as labeler:
             expected = await labeler.pseudo_label(Question(png("cat"), (CAT, EAR, CORNER)))
         async with serving(engine, Settings(socket)) as here:
             response = await here.stub.PseudoLabel(request_of(png("cat"), CAT, EAR, CORNER))
@@ -132,7 +133,7 @@ def test_networks_are_listed_and_described(engine: CfsEngine, socket: str) -> No
             model = (await here.stub.GetModel(pb.GetModelRequest(name="cfs"))).model
             assert listed == model
             assert list(model.class_names) == list(engine.class_names)
-            assert (model.input_size, model.digest) == (engine.input_size, engine.digest)
+            assert (model.fixed_side, model.digest) == (engine.input_size, engine.digest)
             assert model.provider == "CPUExecutionProvider"
             expected = pb.Limits(max_bytes=1000, max_pixels=2000, max_boxes=30, stream_window=5)
             assert model.limits == expected
@@ -156,10 +157,10 @@ def test_a_stream_answers_every_item_once_and_as_a_single_call_would(engine: Cfs
         async with serving(engine, Settings(socket, stream_window=3)) as here:
             expected = {key: await here.stub.PseudoLabel(request) for key, request in requests.items()}
             items = [_item(f"{key}-{n}", requests[key]) for n in range(5) for key in requests]
-            answers = [answer async for answer in here.stub.StreamPseudoLabel(_stream(items))]
+            answers = [answer async for answer in here.stub.StreamPseudoLabel(stream_of(items))]
         assert sorted(answer.item_id for answer in answers) == sorted(item.item_id for item in items)
         for answer in answers:
-            assert _content(answer.response) == _content(expected[answer.item_id.partition("-")[0]])
+            assert content_of(answer.response) == content_of(expected[answer.item_id.partition("-")[0]])
 
     asyncio.run(scene())
 
@@ -179,7 +180,7 @@ def test_a_broken_item_is_answered_by_its_error_and_the_stream_goes_on(
 
     async def scene() -> None:
         async with serving(engine, Settings(socket)) as here:
-            answers = {a.item_id: a async for a in here.stub.StreamPseudoLabel(_stream(items))}
+            answers = {a.item_id: a async for a in here.stub.StreamPseudoLabel(stream_of(items))}
         assert answers["first"].HasField("response")
         assert answers["last"].HasField("response")
         reasons = {key: reason_of(a.error) for key, a in answers.items() if a.HasField("error")}
@@ -222,7 +223,7 @@ def test_streams_wait_for_a_place_instead_of_being_refused(engine: CfsEngine, so
 
     async def scene() -> None:
         async with serving(engine, Settings(socket, queue=1)) as here:
-            answers = [a async for a in here.stub.StreamPseudoLabel(_stream(items))]
+            answers = [a async for a in here.stub.StreamPseudoLabel(stream_of(items))]
         assert len(answers) == 10
         assert all(answer.HasField("response") for answer in answers)
 
@@ -254,7 +255,7 @@ def test_a_stream_that_is_cancelled_frees_its_work(bundle: Bundle, socket: str, 
 
     async def scene(here: Serving) -> None:
         engine.count = 0
-        call = here.stub.StreamPseudoLabel(_stream(items))
+        call = here.stub.StreamPseudoLabel(stream_of(items))
         for _ in range(reads):
             await call.read()
         while not engine.count:
@@ -283,7 +284,7 @@ def test_a_stream_whose_answers_are_not_taken_is_freed_when_it_is_cancelled(
     async def scene() -> None:
         async with serving(engine, Settings(socket), workers=1) as here:
             engine.count = 0
-            call = here.stub.StreamPseudoLabel(_stream(items))
+            call = here.stub.StreamPseudoLabel(stream_of(items))
             while engine.count < 40:
                 await asyncio.sleep(0.001)
             call.cancel()
@@ -309,15 +310,3 @@ async def _result(call: Awaitable[pb.PseudoLabelResponse]) -> pb.PseudoLabelResp
 
 def _item(item_id: str, request: pb.PseudoLabelRequest) -> pb.StreamPseudoLabelRequest:
     return pb.StreamPseudoLabelRequest(item_id=item_id, request=request)
-
-
-async def _stream(items: list[pb.StreamPseudoLabelRequest]) -> AsyncIterator[pb.StreamPseudoLabelRequest]:
-    for item in items:
-        yield item
-
-
-def _content(response: pb.PseudoLabelResponse) -> bytes:
-    copy = pb.PseudoLabelResponse()
-    copy.CopyFrom(response)
-    copy.ClearField("timings")
-    return copy.SerializeToString(deterministic=True)

@@ -144,6 +144,30 @@ FALLBACK_CFS_SILENT: Fallback.ValueType  # 8
 """The network found less than 15 % of the box: the coarse GrabCut proposal."""
 Global___Fallback: _TypeAlias = Fallback  # noqa: Y015
 
+class _SegmentRefinement:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SegmentRefinementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SegmentRefinement.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SEGMENT_REFINEMENT_UNSPECIFIED: _SegmentRefinement.ValueType  # 0
+    """The server chooses: SEGMENT_REFINEMENT_NONE."""
+    SEGMENT_REFINEMENT_NONE: _SegmentRefinement.ValueType  # 1
+    """None: every pixel gets the class of the highest probability."""
+    SEGMENT_REFINEMENT_DENSE_CRF: _SegmentRefinement.ValueType  # 2
+    """A fully connected CRF over the image as the network saw it, with the parameters of DeepLab-v2, before that."""
+
+class SegmentRefinement(_SegmentRefinement, metaclass=_SegmentRefinementEnumTypeWrapper):
+    """What is done with the segmentation network's probabilities."""
+
+SEGMENT_REFINEMENT_UNSPECIFIED: SegmentRefinement.ValueType  # 0
+"""The server chooses: SEGMENT_REFINEMENT_NONE."""
+SEGMENT_REFINEMENT_NONE: SegmentRefinement.ValueType  # 1
+"""None: every pixel gets the class of the highest probability."""
+SEGMENT_REFINEMENT_DENSE_CRF: SegmentRefinement.ValueType  # 2
+"""A fully connected CRF over the image as the network saw it, with the parameters of DeepLab-v2, before that."""
+Global___SegmentRefinement: _TypeAlias = SegmentRefinement  # noqa: Y015
+
 @_typing.final
 class BoundingBox(_message.Message):
     """A bounding box in float pixels of the EXIF-oriented image: 0-based, half-open."""
@@ -311,11 +335,11 @@ class Timings(_message.Message):
     decode_ms: _builtins.float
     """Header check, decoding, orientation."""
     crop_ms: _builtins.float
-    """Cropping the expanded boxes and resizing them."""
+    """Cropping the expanded boxes and resizing them; of Segment, resizing and padding the image."""
     network_ms: _builtins.float
-    """Waiting for the network, queue and batch together: the longest of the boxes."""
+    """Waiting for the network, queue and batch together: the longest of the boxes; of Segment, all views."""
     refine_ms: _builtins.float
-    """GrabCut, and resizing the probability."""
+    """GrabCut, and resizing the probability; of Segment, carrying the scores back, and the CRF."""
     encode_ms: _builtins.float
     """Compositing and encoding."""
     total_ms: _builtins.float
@@ -507,6 +531,245 @@ class StreamPseudoLabelResponse(_message.Message):
 Global___StreamPseudoLabelResponse: _TypeAlias = StreamPseudoLabelResponse  # noqa: Y015
 
 @_typing.final
+class SegmentRequest(_message.Message):
+    """Request of Segment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    REFINEMENT_FIELD_NUMBER: _builtins.int
+    SCALES_FIELD_NUMBER: _builtins.int
+    FLIP_FIELD_NUMBER: _builtins.int
+    INCLUDE_SCORES_FIELD_NUMBER: _builtins.int
+    image: _builtins.bytes
+    """JPEG, PNG, WebP, BMP or TIFF bytes."""
+    refinement: Global___SegmentRefinement.ValueType
+    """What is done with the network's probabilities."""
+    flip: _builtins.bool
+    """True shows every view mirrored as well."""
+    include_scores: _builtins.bool
+    """True adds the probabilities of each class that is found."""
+    @_builtins.property
+    def scales(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Sizes to show the image to the network at, relative to its own: at most 8, each 0.25 to 4. Empty: 1 alone. The
+        network's longest side limits them all; scales that show the image at one size count once. The probabilities
+        (after the softmax) of all views are averaged.
+        """
+
+    def __init__(
+        self,
+        *,
+        image: _builtins.bytes = ...,
+        refinement: Global___SegmentRefinement.ValueType = ...,
+        scales: _abc.Iterable[_builtins.float] | None = ...,
+        flip: _builtins.bool = ...,
+        include_scores: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flip", b"flip", "image", b"image", "include_scores", b"include_scores", "refinement", b"refinement", "scales", b"scales"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentRequest: _TypeAlias = SegmentRequest  # noqa: Y015
+
+@_typing.final
+class SegmentResponse(_message.Message):
+    """Response of Segment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    LABEL_MAP_PNG_FIELD_NUMBER: _builtins.int
+    CLASS_NAMES_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    VIEWS_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    width: _builtins.int
+    """Width of the EXIF-oriented image, pixels."""
+    height: _builtins.int
+    """Height of the EXIF-oriented image, pixels."""
+    label_map_png: _builtins.bytes
+    """The label map: an indexed 8-bit PNG of the image's size with VOC's palette, 0 background."""
+    model_digest: _builtins.str
+    """Digest of the network that answered, "sha256:..."."""
+    @_builtins.property
+    def class_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Class names of the label map: the first has index 1."""
+
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassScore]:
+        """The classes that the label map holds, by index, the background included."""
+
+    @_builtins.property
+    def views(self) -> _containers.RepeatedCompositeFieldContainer[Global___View]:
+        """How the image was shown to the network, one entry per size in the order of the scales."""
+
+    @_builtins.property
+    def timings(self) -> Global___Timings:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
+        label_map_png: _builtins.bytes = ...,
+        class_names: _abc.Iterable[_builtins.str] | None = ...,
+        classes: _abc.Iterable[Global___ClassScore] | None = ...,
+        views: _abc.Iterable[Global___View] | None = ...,
+        timings: Global___Timings | None = ...,
+        model_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timings", b"timings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_names", b"class_names", "classes", b"classes", "height", b"height", "label_map_png", b"label_map_png", "model_digest", b"model_digest", "timings", b"timings", "views", b"views", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentResponse: _TypeAlias = SegmentResponse  # noqa: Y015
+
+@_typing.final
+class ClassScore(_message.Message):
+    """One class of a label map."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    AREA_FIELD_NUMBER: _builtins.int
+    MEAN_SCORE_FIELD_NUMBER: _builtins.int
+    SCORES_PNG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name; "background" for index 0."""
+    index: _builtins.int
+    """Its index in the label map."""
+    area: _builtins.int
+    """Number of its pixels, at least 1."""
+    mean_score: _builtins.float
+    """Mean probability of the class over its own pixels, 0 to 1."""
+    scores_png: _builtins.bytes
+    """Its probability everywhere, times 255, rounded: an 8-bit greyscale PNG of the image's size. Empty without
+    include_scores.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        index: _builtins.int = ...,
+        area: _builtins.int = ...,
+        mean_score: _builtins.float = ...,
+        scores_png: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["area", b"area", "index", b"index", "mean_score", b"mean_score", "name", b"name", "scores_png", b"scores_png"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClassScore: _TypeAlias = ClassScore  # noqa: Y015
+
+@_typing.final
+class View(_message.Message):
+    """How an image was shown to the network. The image lies at the top left; the rest is padding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESIZED_WIDTH_FIELD_NUMBER: _builtins.int
+    RESIZED_HEIGHT_FIELD_NUMBER: _builtins.int
+    PADDED_WIDTH_FIELD_NUMBER: _builtins.int
+    PADDED_HEIGHT_FIELD_NUMBER: _builtins.int
+    resized_width: _builtins.int
+    """Width that the image was resized to, pixels."""
+    resized_height: _builtins.int
+    """Height that the image was resized to, pixels."""
+    padded_width: _builtins.int
+    """Width with the padding, pixels."""
+    padded_height: _builtins.int
+    """Height with the padding, pixels."""
+    def __init__(
+        self,
+        *,
+        resized_width: _builtins.int = ...,
+        resized_height: _builtins.int = ...,
+        padded_width: _builtins.int = ...,
+        padded_height: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["padded_height", b"padded_height", "padded_width", b"padded_width", "resized_height", b"resized_height", "resized_width", b"resized_width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___View: _TypeAlias = View  # noqa: Y015
+
+@_typing.final
+class StreamSegmentRequest(_message.Message):
+    """One item of StreamSegment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    """The caller's id of the item, not empty."""
+    @_builtins.property
+    def request(self) -> Global___SegmentRequest:
+        """The question."""
+
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.str = ...,
+        request: Global___SegmentRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamSegmentRequest: _TypeAlias = StreamSegmentRequest  # noqa: Y015
+
+@_typing.final
+class StreamSegmentResponse(_message.Message):
+    """The answer to one item of StreamSegment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    """The id that came with the item."""
+    @_builtins.property
+    def response(self) -> Global___SegmentResponse:
+        """The result."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """The error, with the same details that Segment would give."""
+
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.str = ...,
+        response: Global___SegmentResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "item_id", b"item_id", "outcome", b"outcome", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___StreamSegmentResponse: _TypeAlias = StreamSegmentResponse  # noqa: Y015
+
+@_typing.final
 class ListModelsRequest(_message.Message):
     """Request of ListModels."""
 
@@ -602,19 +865,21 @@ class Model(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
     CLASS_NAMES_FIELD_NUMBER: _builtins.int
-    INPUT_SIZE_FIELD_NUMBER: _builtins.int
+    FIXED_SIDE_FIELD_NUMBER: _builtins.int
+    ANY_SIZE_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     LICENSE_FIELD_NUMBER: _builtins.int
     TRAINING_DATA_FIELD_NUMBER: _builtins.int
     PARITY_ERROR_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    OUTPUT_STRIDE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name in the bundle, for example "cfs"."""
+    """Its name in the bundle, "cfs" or "lgsa"."""
     task: _builtins.str
-    """What it does, for example "constrained-foreground-segmentation"."""
-    input_size: _builtins.int
-    """Side of its square input, pixels."""
+    """What it does, "constrained-foreground-segmentation" or "semantic-segmentation"."""
+    fixed_side: _builtins.int
+    """Side of the only input that it takes, a square, pixels."""
     digest: _builtins.str
     """"sha256:..." of its ONNX file."""
     provider: _builtins.str
@@ -625,9 +890,15 @@ class Model(_message.Message):
     """What it was trained on."""
     parity_error: _builtins.float
     """Largest absolute difference between ONNX Runtime and PyTorch that the export measured."""
+    output_stride: _builtins.int
+    """Input pixels per output value and axis."""
     @_builtins.property
     def class_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Class names; the first has index 1 in label maps."""
+
+    @_builtins.property
+    def any_size(self) -> Global___AnySize:
+        """The rule for its sizes."""
 
     @_builtins.property
     def limits(self) -> Global___Limits:
@@ -639,21 +910,51 @@ class Model(_message.Message):
         name: _builtins.str = ...,
         task: _builtins.str = ...,
         class_names: _abc.Iterable[_builtins.str] | None = ...,
-        input_size: _builtins.int = ...,
+        fixed_side: _builtins.int = ...,
+        any_size: Global___AnySize | None = ...,
         digest: _builtins.str = ...,
         provider: _builtins.str = ...,
         license: _builtins.str = ...,
         training_data: _builtins.str = ...,
         parity_error: _builtins.float = ...,
         limits: Global___Limits | None = ...,
+        output_stride: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["any_size", b"any_size", "fixed_side", b"fixed_side", "input", b"input", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_names", b"class_names", "digest", b"digest", "input_size", b"input_size", "license", b"license", "limits", b"limits", "name", b"name", "parity_error", b"parity_error", "provider", b"provider", "task", b"task", "training_data", b"training_data"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["any_size", b"any_size", "class_names", b"class_names", "digest", b"digest", "fixed_side", b"fixed_side", "input", b"input", "license", b"license", "limits", b"limits", "name", b"name", "output_stride", b"output_stride", "parity_error", b"parity_error", "provider", b"provider", "task", b"task", "training_data", b"training_data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_input: _TypeAlias = _typing.Literal["fixed_side", "any_size"]  # noqa: Y015
+    _WhichOneofArgType_input: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_input) -> _WhichOneofReturnType_input | None: ...
+
+Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class AnySize(_message.Message):
+    """The sizes of a network that takes images of any size. Larger images are resized, all are padded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    MAX_SIDE_FIELD_NUMBER: _builtins.int
+    step: _builtins.int
+    """What both sides are padded to multiples of, pixels."""
+    max_side: _builtins.int
+    """Longest side that it is given, pixels, a multiple of the step."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.int = ...,
+        max_side: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_side", b"max_side", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Model: _TypeAlias = Model  # noqa: Y015
+Global___AnySize: _TypeAlias = AnySize  # noqa: Y015
 
 @_typing.final
 class Limits(_message.Message):

@@ -26,13 +26,14 @@ if _version_not_supported:
 
 
 class LabelingServiceStub:
-    """Turns boxes into masks.
+    """Turns boxes into masks, and images into label maps.
 
     Every error carries a google.rpc.ErrorInfo in the domain "boxmask" with one of the reasons INVALID_BOX,
-    INVALID_IMAGE, IMAGE_TOO_LARGE, TOO_MANY_BOXES, INVALID_REQUEST, MODEL_NOT_FOUND, QUEUE_FULL, DRAINING,
-    DEADLINE_EXCEEDED or INTERNAL. Bad input is INVALID_ARGUMENT and carries a google.rpc.BadRequest that names the
-    field; a full queue is RESOURCE_EXHAUSTED and carries a google.rpc.RetryInfo; a server that drains is
-    UNAVAILABLE.
+    INVALID_IMAGE, IMAGE_TOO_LARGE, TOO_MANY_BOXES, INVALID_REQUEST, MODEL_NOT_FOUND, MISSING_EXTRA, QUEUE_FULL,
+    DRAINING, DEADLINE_EXCEEDED or INTERNAL. Bad input is INVALID_ARGUMENT and carries a google.rpc.BadRequest that
+    names the field; a network that the server does not hold is NOT_FOUND, a part that it was installed without is
+    FAILED_PRECONDITION; a full queue is RESOURCE_EXHAUSTED and carries a google.rpc.RetryInfo; a server that drains
+    is UNAVAILABLE.
     """
 
     def __init__(self, channel):
@@ -51,6 +52,16 @@ class LabelingServiceStub:
                 request_serializer=boxmask_dot_v1_dot_labeling__pb2.StreamPseudoLabelRequest.SerializeToString,
                 response_deserializer=boxmask_dot_v1_dot_labeling__pb2.StreamPseudoLabelResponse.FromString,
                 _registered_method=True)
+        self.Segment = channel.unary_unary(
+                '/boxmask.v1.LabelingService/Segment',
+                request_serializer=boxmask_dot_v1_dot_labeling__pb2.SegmentRequest.SerializeToString,
+                response_deserializer=boxmask_dot_v1_dot_labeling__pb2.SegmentResponse.FromString,
+                _registered_method=True)
+        self.StreamSegment = channel.stream_stream(
+                '/boxmask.v1.LabelingService/StreamSegment',
+                request_serializer=boxmask_dot_v1_dot_labeling__pb2.StreamSegmentRequest.SerializeToString,
+                response_deserializer=boxmask_dot_v1_dot_labeling__pb2.StreamSegmentResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/boxmask.v1.LabelingService/ListModels',
                 request_serializer=boxmask_dot_v1_dot_labeling__pb2.ListModelsRequest.SerializeToString,
@@ -64,13 +75,14 @@ class LabelingServiceStub:
 
 
 class LabelingServiceServicer:
-    """Turns boxes into masks.
+    """Turns boxes into masks, and images into label maps.
 
     Every error carries a google.rpc.ErrorInfo in the domain "boxmask" with one of the reasons INVALID_BOX,
-    INVALID_IMAGE, IMAGE_TOO_LARGE, TOO_MANY_BOXES, INVALID_REQUEST, MODEL_NOT_FOUND, QUEUE_FULL, DRAINING,
-    DEADLINE_EXCEEDED or INTERNAL. Bad input is INVALID_ARGUMENT and carries a google.rpc.BadRequest that names the
-    field; a full queue is RESOURCE_EXHAUSTED and carries a google.rpc.RetryInfo; a server that drains is
-    UNAVAILABLE.
+    INVALID_IMAGE, IMAGE_TOO_LARGE, TOO_MANY_BOXES, INVALID_REQUEST, MODEL_NOT_FOUND, MISSING_EXTRA, QUEUE_FULL,
+    DRAINING, DEADLINE_EXCEEDED or INTERNAL. Bad input is INVALID_ARGUMENT and carries a google.rpc.BadRequest that
+    names the field; a network that the server does not hold is NOT_FOUND, a part that it was installed without is
+    FAILED_PRECONDITION; a full queue is RESOURCE_EXHAUSTED and carries a google.rpc.RetryInfo; a server that drains
+    is UNAVAILABLE.
     """
 
     def PseudoLabel(self, request, context):
@@ -86,6 +98,24 @@ class LabelingServiceServicer:
         server reads on only while fewer than its window of items are unanswered, so a fast caller is slowed, not
         refused. A server that drains answers what it has read and ends the stream with UNAVAILABLE: what is then
         unanswered was not begun. A message over the size limit ends the stream too, since gRPC cannot skip it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Segment(self, request, context):
+        """Gives every pixel of one image its class. MODEL_NOT_FOUND where the server holds no segmentation network.
+
+        An image whose longer side exceeds the network's is resized until it does not, then padded at the right and at
+        the bottom, with the mean colour, to the next multiples of the network's step. The label map has the image's own
+        size, whatever it is: the scores are carried back to it by bilinear interpolation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamSegment(self, request_iterator, context):
+        """Segments a stream of images. Items, windows, order, errors and draining are those of StreamPseudoLabel.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,6 +148,16 @@ def add_LabelingServiceServicer_to_server(servicer, server):
                     request_deserializer=boxmask_dot_v1_dot_labeling__pb2.StreamPseudoLabelRequest.FromString,
                     response_serializer=boxmask_dot_v1_dot_labeling__pb2.StreamPseudoLabelResponse.SerializeToString,
             ),
+            'Segment': grpc.unary_unary_rpc_method_handler(
+                    servicer.Segment,
+                    request_deserializer=boxmask_dot_v1_dot_labeling__pb2.SegmentRequest.FromString,
+                    response_serializer=boxmask_dot_v1_dot_labeling__pb2.SegmentResponse.SerializeToString,
+            ),
+            'StreamSegment': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamSegment,
+                    request_deserializer=boxmask_dot_v1_dot_labeling__pb2.StreamSegmentRequest.FromString,
+                    response_serializer=boxmask_dot_v1_dot_labeling__pb2.StreamSegmentResponse.SerializeToString,
+            ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
                     request_deserializer=boxmask_dot_v1_dot_labeling__pb2.ListModelsRequest.FromString,
@@ -137,13 +177,14 @@ def add_LabelingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LabelingService:
-    """Turns boxes into masks.
+    """Turns boxes into masks, and images into label maps.
 
     Every error carries a google.rpc.ErrorInfo in the domain "boxmask" with one of the reasons INVALID_BOX,
-    INVALID_IMAGE, IMAGE_TOO_LARGE, TOO_MANY_BOXES, INVALID_REQUEST, MODEL_NOT_FOUND, QUEUE_FULL, DRAINING,
-    DEADLINE_EXCEEDED or INTERNAL. Bad input is INVALID_ARGUMENT and carries a google.rpc.BadRequest that names the
-    field; a full queue is RESOURCE_EXHAUSTED and carries a google.rpc.RetryInfo; a server that drains is
-    UNAVAILABLE.
+    INVALID_IMAGE, IMAGE_TOO_LARGE, TOO_MANY_BOXES, INVALID_REQUEST, MODEL_NOT_FOUND, MISSING_EXTRA, QUEUE_FULL,
+    DRAINING, DEADLINE_EXCEEDED or INTERNAL. Bad input is INVALID_ARGUMENT and carries a google.rpc.BadRequest that
+    names the field; a network that the server does not hold is NOT_FOUND, a part that it was installed without is
+    FAILED_PRECONDITION; a full queue is RESOURCE_EXHAUSTED and carries a google.rpc.RetryInfo; a server that drains
+    is UNAVAILABLE.
     """
 
     @staticmethod
@@ -190,6 +231,60 @@ class LabelingService:
             '/boxmask.v1.LabelingService/StreamPseudoLabel',
             boxmask_dot_v1_dot_labeling__pb2.StreamPseudoLabelRequest.SerializeToString,
             boxmask_dot_v1_dot_labeling__pb2.StreamPseudoLabelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Segment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/boxmask.v1.LabelingService/Segment',
+            boxmask_dot_v1_dot_labeling__pb2.SegmentRequest.SerializeToString,
+            boxmask_dot_v1_dot_labeling__pb2.SegmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamSegment(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/boxmask.v1.LabelingService/StreamSegment',
+            boxmask_dot_v1_dot_labeling__pb2.StreamSegmentRequest.SerializeToString,
+            boxmask_dot_v1_dot_labeling__pb2.StreamSegmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,13 +27,14 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class LabelingServiceStub:
-    """Turns boxes into masks.
+    """Turns boxes into masks, and images into label maps.
 
     Every error carries a google.rpc.ErrorInfo in the domain "boxmask" with one of the reasons INVALID_BOX,
-    INVALID_IMAGE, IMAGE_TOO_LARGE, TOO_MANY_BOXES, INVALID_REQUEST, MODEL_NOT_FOUND, QUEUE_FULL, DRAINING,
-    DEADLINE_EXCEEDED or INTERNAL. Bad input is INVALID_ARGUMENT and carries a google.rpc.BadRequest that names the
-    field; a full queue is RESOURCE_EXHAUSTED and carries a google.rpc.RetryInfo; a server that drains is
-    UNAVAILABLE.
+    INVALID_IMAGE, IMAGE_TOO_LARGE, TOO_MANY_BOXES, INVALID_REQUEST, MODEL_NOT_FOUND, MISSING_EXTRA, QUEUE_FULL,
+    DRAINING, DEADLINE_EXCEEDED or INTERNAL. Bad input is INVALID_ARGUMENT and carries a google.rpc.BadRequest that
+    names the field; a network that the server does not hold is NOT_FOUND, a part that it was installed without is
+    FAILED_PRECONDITION; a full queue is RESOURCE_EXHAUSTED and carries a google.rpc.RetryInfo; a server that drains
+    is UNAVAILABLE.
     """
 
     @_typing.overload
@@ -49,6 +50,15 @@ class LabelingServiceStub:
     refused. A server that drains answers what it has read and ends the stream with UNAVAILABLE: what is then
     unanswered was not begun. A message over the size limit ends the stream too, since gRPC cannot skip it.
     """
+    Segment: _grpc.UnaryUnaryMultiCallable[_labeling_pb2.SegmentRequest, _labeling_pb2.SegmentResponse]
+    """Gives every pixel of one image its class. MODEL_NOT_FOUND where the server holds no segmentation network.
+
+    An image whose longer side exceeds the network's is resized until it does not, then padded at the right and at
+    the bottom, with the mean colour, to the next multiples of the network's step. The label map has the image's own
+    size, whatever it is: the scores are carried back to it by bilinear interpolation.
+    """
+    StreamSegment: _grpc.StreamStreamMultiCallable[_labeling_pb2.StreamSegmentRequest, _labeling_pb2.StreamSegmentResponse]
+    """Segments a stream of images. Items, windows, order, errors and draining are those of StreamPseudoLabel."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_labeling_pb2.ListModelsRequest, _labeling_pb2.ListModelsResponse]
     """Lists the networks that the server holds."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_labeling_pb2.GetModelRequest, _labeling_pb2.GetModelResponse]
@@ -56,13 +66,14 @@ class LabelingServiceStub:
 
 @_typing.type_check_only
 class LabelingServiceAsyncStub(LabelingServiceStub):
-    """Turns boxes into masks.
+    """Turns boxes into masks, and images into label maps.
 
     Every error carries a google.rpc.ErrorInfo in the domain "boxmask" with one of the reasons INVALID_BOX,
-    INVALID_IMAGE, IMAGE_TOO_LARGE, TOO_MANY_BOXES, INVALID_REQUEST, MODEL_NOT_FOUND, QUEUE_FULL, DRAINING,
-    DEADLINE_EXCEEDED or INTERNAL. Bad input is INVALID_ARGUMENT and carries a google.rpc.BadRequest that names the
-    field; a full queue is RESOURCE_EXHAUSTED and carries a google.rpc.RetryInfo; a server that drains is
-    UNAVAILABLE.
+    INVALID_IMAGE, IMAGE_TOO_LARGE, TOO_MANY_BOXES, INVALID_REQUEST, MODEL_NOT_FOUND, MISSING_EXTRA, QUEUE_FULL,
+    DRAINING, DEADLINE_EXCEEDED or INTERNAL. Bad input is INVALID_ARGUMENT and carries a google.rpc.BadRequest that
+    names the field; a network that the server does not hold is NOT_FOUND, a part that it was installed without is
+    FAILED_PRECONDITION; a full queue is RESOURCE_EXHAUSTED and carries a google.rpc.RetryInfo; a server that drains
+    is UNAVAILABLE.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -75,19 +86,29 @@ class LabelingServiceAsyncStub(LabelingServiceStub):
     refused. A server that drains answers what it has read and ends the stream with UNAVAILABLE: what is then
     unanswered was not begun. A message over the size limit ends the stream too, since gRPC cannot skip it.
     """
+    Segment: _aio.UnaryUnaryMultiCallable[_labeling_pb2.SegmentRequest, _labeling_pb2.SegmentResponse]  # type: ignore[assignment]
+    """Gives every pixel of one image its class. MODEL_NOT_FOUND where the server holds no segmentation network.
+
+    An image whose longer side exceeds the network's is resized until it does not, then padded at the right and at
+    the bottom, with the mean colour, to the next multiples of the network's step. The label map has the image's own
+    size, whatever it is: the scores are carried back to it by bilinear interpolation.
+    """
+    StreamSegment: _aio.StreamStreamMultiCallable[_labeling_pb2.StreamSegmentRequest, _labeling_pb2.StreamSegmentResponse]  # type: ignore[assignment]
+    """Segments a stream of images. Items, windows, order, errors and draining are those of StreamPseudoLabel."""
     ListModels: _aio.UnaryUnaryMultiCallable[_labeling_pb2.ListModelsRequest, _labeling_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the networks that the server holds."""
     GetModel: _aio.UnaryUnaryMultiCallable[_labeling_pb2.GetModelRequest, _labeling_pb2.GetModelResponse]  # type: ignore[assignment]
     """Describes one network."""
 
 class LabelingServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Turns boxes into masks.
+    """Turns boxes into masks, and images into label maps.
 
     Every error carries a google.rpc.ErrorInfo in the domain "boxmask" with one of the reasons INVALID_BOX,
-    INVALID_IMAGE, IMAGE_TOO_LARGE, TOO_MANY_BOXES, INVALID_REQUEST, MODEL_NOT_FOUND, QUEUE_FULL, DRAINING,
-    DEADLINE_EXCEEDED or INTERNAL. Bad input is INVALID_ARGUMENT and carries a google.rpc.BadRequest that names the
-    field; a full queue is RESOURCE_EXHAUSTED and carries a google.rpc.RetryInfo; a server that drains is
-    UNAVAILABLE.
+    INVALID_IMAGE, IMAGE_TOO_LARGE, TOO_MANY_BOXES, INVALID_REQUEST, MODEL_NOT_FOUND, MISSING_EXTRA, QUEUE_FULL,
+    DRAINING, DEADLINE_EXCEEDED or INTERNAL. Bad input is INVALID_ARGUMENT and carries a google.rpc.BadRequest that
+    names the field; a network that the server does not hold is NOT_FOUND, a part that it was installed without is
+    FAILED_PRECONDITION; a full queue is RESOURCE_EXHAUSTED and carries a google.rpc.RetryInfo; a server that drains
+    is UNAVAILABLE.
     """
 
     @_abc_1.abstractmethod
@@ -110,6 +131,27 @@ class LabelingServiceServicer(metaclass=_abc_1.ABCMeta):
         refused. A server that drains answers what it has read and ends the stream with UNAVAILABLE: what is then
         unanswered was not begun. A message over the size limit ends the stream too, since gRPC cannot skip it.
         """
+
+    @_abc_1.abstractmethod
+    def Segment(
+        self,
+        request: _labeling_pb2.SegmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_labeling_pb2.SegmentResponse, _abc.Awaitable[_labeling_pb2.SegmentResponse]]:
+        """Gives every pixel of one image its class. MODEL_NOT_FOUND where the server holds no segmentation network.
+
+        An image whose longer side exceeds the network's is resized until it does not, then padded at the right and at
+        the bottom, with the mean colour, to the next multiples of the network's step. The label map has the image's own
+        size, whatever it is: the scores are carried back to it by bilinear interpolation.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamSegment(
+        self,
+        request_iterator: _MaybeAsyncIterator[_labeling_pb2.StreamSegmentRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_labeling_pb2.StreamSegmentResponse], _abc.AsyncIterator[_labeling_pb2.StreamSegmentResponse]]:
+        """Segments a stream of images. Items, windows, order, errors and draining are those of StreamPseudoLabel."""
 
     @_abc_1.abstractmethod
     def ListModels(
