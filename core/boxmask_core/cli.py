@@ -34,12 +34,24 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "convert": Command("boxmask_convert.command:main", "local", "turn a box dataset into a mask dataset"),
+    "segment": Command(
+        "boxmask_convert.segment_command:main", "local", "give every pixel of images its class"
+    ),
     "evaluate": Command("boxmask_core.evaluate:main", "local", "compare label maps with the truth: mIoU"),
     "train cfs": Command(
         "boxmask_training.cfs_command:main", "train", "train the network that makes the masks"
     ),
+    "train lgsa": Command(
+        "boxmask_training.lgsa_command:main", "train", "train the network that segments whole images"
+    ),
     "export": Command("boxmask_export.command:main", "export", "turn a checkpoint into an ONNX bundle"),
     "serve": Command("boxmask_server.serve:main", "server", "serve a bundle over gRPC"),
+    "reproduce": Command(
+        "boxmask_training.reproduce.command:main", "export", "the whole chain, to a table beside the paper's"
+    ),
+    "attention": Command(
+        "boxmask_training.attention_command:main", "train", "draw what a trained network attends to"
+    ),
 }
 """Sub-command, one word or two, to where it lives."""
 
@@ -104,3 +116,7 @@ def _fail(error: BoxmaskError, status: int) -> int:
     message = " ".join(str(error).split())
     sys.stderr.write(f"boxmask: {message}\n")
     return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

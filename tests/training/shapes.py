@@ -13,9 +13,9 @@ from boxmask_core.formats.voc import VocDataset
 from boxmask_core.grabcut import Fallback, Proposal
 from boxmask_core.instances import ImageRecord, Instance, InstanceMask, MaskedImage
 from boxmask_core.palette import encode_indexed_png
-from boxmask_training.cfs_run import CfsJob
-from boxmask_training.samples import select_samples
-from boxmask_training.settings import CfsSettings
+from boxmask_training.cfs_job import CfsJob
+from boxmask_training.cfs_samples import select_samples
+from boxmask_training.cfs_settings import CfsSettings
 from boxmask_training.validation import HeldOut
 from tests.clients.scenes import VocFolder, png
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from boxmask_training.cfs_run import Accelerator
+    from boxmask_training.run import Accelerator
 
 CLASS_NAMES = ("disc", "square")
 SIDE = 96

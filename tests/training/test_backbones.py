@@ -12,7 +12,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from boxmask_core.errors import TrainingError
 from boxmask_training.models.build import build_cfs, load_pretrained
 from boxmask_training.models.efficientnet_lite import LEVEL_ENDS, EfficientNetLite0
-from boxmask_training.models.resnet import ResNet50
+from boxmask_training.models.resnet import ResNet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +35,7 @@ def resnet_file(resnet: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.mark.parametrize("size", [64, 96])
 def test_efficientnet_lite0_is_the_published_network(size: int) -> None:
     ours = EfficientNetLite0().eval()
-    state = EfficientNetLite0.imagenet_weights()
+    state = EfficientNetLite0().imagenet_weights()
     ours.load_imagenet(state)
     oracle = EfficientNet.from_name("efficientnet-lite0").eval()
     oracle.load_state_dict(state)
@@ -84,7 +84,7 @@ def test_resnet50_levels_are_torchvisions(
 def test_the_wheels_weights_load_by_name() -> None:
     network = build_cfs("efficientnet_lite0", 2)
     load_pretrained(network, "imagenet")
-    stem = EfficientNetLite0.imagenet_weights()["_conv_stem.weight"]
+    stem = EfficientNetLite0().imagenet_weights()["_conv_stem.weight"]
     assert torch.equal(network.state_dict()["backbone.stem.0.weight"], stem)
 
 
@@ -97,16 +97,16 @@ def test_none_leaves_the_weights_random() -> None:
 
 def test_weights_of_another_network_are_refused(resnet_file: Path, tmp_path: Path) -> None:
     wheel = tmp_path / "lite0.pth"
-    torch.save(dict(EfficientNetLite0.imagenet_weights()), wheel)
+    torch.save(dict(EfficientNetLite0().imagenet_weights()), wheel)
     for backbone, file in (("efficientnet_lite0", resnet_file), ("resnet50", wheel)):
-        with pytest.raises(TrainingError, match=r"do not fit (ResNet50|EfficientNetLite0)") as caught:
+        with pytest.raises(TrainingError, match=r"do not fit (ResNet|EfficientNetLite0)") as caught:
             load_pretrained(build_cfs(backbone, 2), str(file))
         assert str(file) in str(caught.value)
         assert len(str(caught.value)) < 500
 
 
 def test_a_weight_of_another_shape_is_refused(tmp_path: Path) -> None:
-    state = dict(EfficientNetLite0.imagenet_weights())
+    state = dict(EfficientNetLite0().imagenet_weights())
     state["_conv_stem.weight"] = state["_conv_stem.weight"][:, :1]
     torch.save(state, tmp_path / "grey.pth")
     with pytest.raises(TrainingError, match="do not fit EfficientNetLite0"):
@@ -151,12 +151,12 @@ def test_without_a_network_connection_the_message_says_what_to_do(
 
 
 def test_an_unknown_backbone_is_refused() -> None:
-    with pytest.raises(TrainingError, match="one of resnet50, efficientnet_lite0, but got 'vgg'"):
+    with pytest.raises(TrainingError, match="one of resnet50, resnet101, efficientnet_lite0, but got 'vgg'"):
         build_cfs("vgg", 2)
 
 
 def test_both_backbones_state_what_cfs_needs() -> None:
-    for backbone in (ResNet50().eval(), EfficientNetLite0().eval()):
+    for backbone in (ResNet(50).eval(), EfficientNetLite0().eval()):
         levels = backbone(backbone.stem(torch.zeros(1, 3, 32, 32)))
         assert [level.shape[1] for level in levels] == list(backbone.channels)
         assert backbone.stem(torch.zeros(1, 3, 32, 32)).shape[1] == backbone.stem_channels

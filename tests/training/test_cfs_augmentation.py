@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxmask_core.boxes import Box
-from boxmask_training.augmentation import jittered_colours, jittered_window
+from boxmask_training.cfs_augmentation import jittered_colours, jittered_window
 
 SIDES = st.floats(1, 600)
 PLACES = st.floats(-50, 2000)

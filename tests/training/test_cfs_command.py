@@ -8,7 +8,8 @@ import pytest
 from boxmask_core.cli import main
 from boxmask_training import checkpoint
 from boxmask_training.cfs_command import parser
-from boxmask_training.settings import setting_types
+from boxmask_training.cfs_settings import CfsSettings
+from boxmask_training.options import setting_types
 from tests.training.shapes import CLASS_NAMES
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def test_missing_proposals_are_answered_with_the_command_that_makes_them(
             "does not have: ['cube']",
         ),
         (["--size", "33"], "expected size to be a positive multiple of 32, but got 33"),
-        (["--backbone", "vgg"], "one of resnet50, efficientnet_lite0, but got 'vgg'"),
+        (["--backbone", "vgg"], "one of resnet50, resnet101, efficientnet_lite0, but got 'vgg'"),
         (["--weights", "nowhere.pth"], "nowhere.pth does not exist"),
         (["--without-class", "disc", "--without-class", "square"], "no box is left to train on"),
     ],
@@ -148,4 +149,4 @@ def test_an_option_outside_its_choices_is_a_usage_error(
 
 def test_every_setting_is_an_option() -> None:
     offered = parser().format_help()
-    assert all("--" + name.replace("_", "-") in offered for name in setting_types())
+    assert all("--" + name.replace("_", "-") in offered for name in setting_types(CfsSettings))

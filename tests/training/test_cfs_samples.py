@@ -17,9 +17,9 @@ from boxmask_core.formats.coco_masks import CocoMasks, CocoMaskWriter
 from boxmask_core.grabcut import Fallback, Proposal
 from boxmask_core.instances import Flags, Instance, InstanceMask, MaskedImage
 from boxmask_core.rle import encode_rle
-from boxmask_training.samples import CfsDataset, Sample, select_samples, target_in_crop
+from boxmask_training.cfs_samples import CfsDataset, Sample, select_samples, target_in_crop
+from boxmask_training.cfs_settings import CfsSettings
 from boxmask_training.sampling import EpochBatches
-from boxmask_training.settings import CfsSettings
 from tests.clients.scenes import png
 from tests.training.shapes import CLASS_NAMES, SETTINGS, shapes_job
 

@@ -5,8 +5,9 @@ from dataclasses import fields
 import pytest
 
 from boxmask_core.errors import TrainingError
+from boxmask_training.cfs_settings import CfsSettings
 from boxmask_training.configs import cfs_paper, cfs_starter
-from boxmask_training.settings import CfsSettings, setting_types
+from boxmask_training.options import setting_types
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_a_setting_out_of_range_is_named_with_its_rule(settings: dict[str, float
 
 
 def test_every_setting_has_a_type_for_the_command_line() -> None:
-    types = setting_types()
+    types = setting_types(CfsSettings)
     defaults = CfsSettings()
     assert list(types) == [field.name for field in fields(CfsSettings)]
     assert all(type(getattr(defaults, name)) is kind for name, kind in types.items())

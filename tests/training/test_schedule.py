@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from boxmask_training.cfs_settings import CfsSettings
 from boxmask_training.schedule import step_decay, warmup_cosine
-from boxmask_training.settings import CfsSettings
 
 
 def test_the_papers_rate_falls_by_a_fifth_every_ten_epochs() -> None:

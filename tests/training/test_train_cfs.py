@@ -16,7 +16,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from boxmask_core.errors import DeviceError, TrainingError
 from boxmask_training import checkpoint
-from boxmask_training.cfs_run import CfsJob, job_digest
 from boxmask_training.losses import cross_entropy, generalized_cross_entropy, projection
 from boxmask_training.models.build import build_cfs
 from boxmask_training.train_cfs import (
@@ -32,6 +31,7 @@ from tests.training.shapes import CLASS_NAMES, SETTINGS, held_out_shapes, shapes
 if TYPE_CHECKING:
     from typing import Any
 
+    from boxmask_training.cfs_job import CfsJob
     from tests.training.shapes import Shapes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,9 +174,9 @@ class TestResuming:
             replace(job, samples=(replace(first, class_index=1 - first.class_index), *job.samples[1:])),
             replace(job, samples=(replace(first, rle=job.samples[1].rle), *job.samples[1:])),
         ]
-        assert len({job_digest(other) for other in (job, *changed)}) == 6
+        assert len({other.digest() for other in (job, *changed)}) == 6
         moved = tuple(replace(sample, image=Path("elsewhere") / sample.image.name) for sample in job.samples)
-        assert job_digest(replace(job, samples=moved, out=tmp_path / "x", workers=3)) == job_digest(job)
+        assert replace(job, samples=moved, out=tmp_path / "x", workers=3).digest() == job.digest()
 
 
 class TestWhatCannotGoOn:

@@ -6,19 +6,19 @@ import argparse
 import logging
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from boxmask_core.errors import DatasetError, TrainingError
 from boxmask_core.formats import open_dataset
 from boxmask_core.formats.coco_masks import INSTANCES, CocoMasks
 from boxmask_core.instances import ImageRecord
 from boxmask_training.calibration import write_calibrated
-from boxmask_training.cfs_run import Accelerator, CfsJob, Precision
+from boxmask_training.cfs_job import CfsJob
+from boxmask_training.cfs_samples import Selection, select_samples
+from boxmask_training.cfs_settings import CfsSettings
 from boxmask_training.configs import cfs_paper, cfs_starter
-from boxmask_training.samples import Selection, select_samples
-from boxmask_training.settings import CfsSettings, setting_types
+from boxmask_training.options import add_placement_options, add_setting_options, overridden
 from boxmask_training.train_cfs import train_cfs
 from boxmask_training.validation import HeldOut
 
@@ -65,18 +65,8 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--training-data", default="", help="what the data is, for the bundle; default: its folder's name"
     )
-    out.add_argument("--accelerator", choices=get_args(Accelerator), default="auto", help="what to train on")
-    out.add_argument("--devices", default="auto", help="auto, or a number per node (several: use torchrun)")
-    out.add_argument("--precision", choices=get_args(Precision), default="32-true", help="of the arithmetic")
-    out.add_argument("--workers", type=int, default=1, help="processes that load samples")
-    out.add_argument("--checkpoint-every", type=int, default=200, help="steps between checkpoints")
-    settings = out.add_argument_group("settings", "each overrides the config's value")
-    for name, kind in setting_types().items():
-        flag = "--" + name.replace("_", "-")
-        if kind is bool:
-            settings.add_argument(flag, action=argparse.BooleanOptionalAction, default=None)
-        else:
-            settings.add_argument(flag, type=kind, default=None, metavar=name.upper())
+    add_placement_options(out)
+    add_setting_options(out, CfsSettings)
     return out
 
 
@@ -90,10 +80,7 @@ def main(argv: Sequence[str]) -> int:
         The exit status.
     """
     arguments = parser().parse_args(argv)
-    given = {name: getattr(arguments, name) for name in setting_types()}
-    settings = replace(
-        CONFIGS[arguments.config], **{name: value for name, value in given.items() if value is not None}
-    )
+    settings = overridden(CONFIGS[arguments.config], arguments)
     dataset = open_dataset(arguments.data, split=arguments.split)
     held_out = read_held_out(arguments, dataset)
     selection = select(arguments, dataset, settings, held_out)

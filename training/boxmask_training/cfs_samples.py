@@ -16,7 +16,7 @@ from boxmask_core.formats.keys import key_of
 from boxmask_core.images import decode
 from boxmask_core.quality import STAND_INS, tightness
 from boxmask_core.rle import decode_rle, encode_rle
-from boxmask_training.augmentation import jittered_colours, jittered_window
+from boxmask_training.cfs_augmentation import jittered_colours, jittered_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from boxmask_core.boxes import Box, Window
     from boxmask_core.formats.coco_masks import CocoMasks
     from boxmask_core.instances import InstanceMask
-    from boxmask_training.settings import CfsSettings
+    from boxmask_training.cfs_settings import CfsSettings
 
 REASONS = ("held_out_image", "held_out_class", "crowd", "small", "fallback", "not_tight")
 """Why a box is left out of training; the first that holds is counted."""

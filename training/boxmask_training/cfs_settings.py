@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from boxmask_core.errors import TrainingError
+from boxmask_training.setting_rules import require
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +12,7 @@ class CfsSettings:
     """How CFS is trained. The defaults are the paper's, where it states them (Xie et al. 2020, section 4.1).
 
     Attributes:
-        backbone: ``resnet50`` or ``efficientnet_lite0``.
+        backbone: ``resnet50``, ``resnet101`` or ``efficientnet_lite0``.
         weights: ``imagenet``, ``none`` or the path of a state dict.
         size: Side of the square input, pixels; a multiple of 32.
         epochs: Passes over the boxes.
@@ -64,25 +64,14 @@ class CfsSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require("optimizer", self.optimizer, self.optimizer in {"sgd", "adamw"}, "'sgd' or 'adamw'")
-        _require("schedule", self.schedule, self.schedule in {"step", "cosine"}, "'step' or 'cosine'")
-        _require("loss", self.loss, self.loss in {"ce", "gce"}, "'ce' or 'gce'")
-        _require("size", self.size, self.size > 0 and self.size % 32 == 0, "a positive multiple of 32")
-        _require("epochs", self.epochs, self.epochs > 0, "at least 1")
-        _require("stop_after", self.stop_after, 0 <= self.stop_after <= self.epochs, "between 0 and epochs")
-        _require("batch_size", self.batch_size, self.batch_size > 0, "at least 1")
-        _require("lr", self.lr, self.lr > 0, "greater than 0")
-        _require("gce_q", self.gce_q, 0 < self.gce_q <= 1, "in (0, 1]")
-        _require("class_dropout", self.class_dropout, 0 <= self.class_dropout <= 1, "in [0, 1]")
-        _require("average", self.average, 0 <= self.average < 1, "in [0, 1)")
-
-
-def setting_types() -> dict[str, type]:
-    """Returns the settings' names and types, in order, for a command line."""
-    kinds: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
-    return {field.name: kinds[str(field.type)] for field in fields(CfsSettings)}
-
-
-def _require(name: str, value: object, holds: bool, rule: str) -> None:
-    if not holds:
-        raise TrainingError(f"expected {name} to be {rule}, but got {value!r}")
+        require("optimizer", self.optimizer, self.optimizer in {"sgd", "adamw"}, "'sgd' or 'adamw'")
+        require("schedule", self.schedule, self.schedule in {"step", "cosine"}, "'step' or 'cosine'")
+        require("loss", self.loss, self.loss in {"ce", "gce"}, "'ce' or 'gce'")
+        require("size", self.size, self.size > 0 and self.size % 32 == 0, "a positive multiple of 32")
+        require("epochs", self.epochs, self.epochs > 0, "at least 1")
+        require("stop_after", self.stop_after, 0 <= self.stop_after <= self.epochs, "between 0 and epochs")
+        require("batch_size", self.batch_size, self.batch_size > 0, "at least 1")
+        require("lr", self.lr, self.lr > 0, "greater than 0")
+        require("gce_q", self.gce_q, 0 < self.gce_q <= 1, "in (0, 1]")
+        require("class_dropout", self.class_dropout, 0 <= self.class_dropout <= 1, "in [0, 1]")
+        require("average", self.average, 0 <= self.average < 1, "in [0, 1)")

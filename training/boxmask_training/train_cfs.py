@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
-import os
 import time
 from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from lightning_fabric import Fabric
 from torch.optim import SGD, AdamW, Optimizer
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from boxmask_core.errors import DeviceError, TrainingError
-from boxmask_training.cfs_run import BEST, LAST, CfsJob, Progress, Run, restore, save_state
+from boxmask_core.errors import TrainingError
+from boxmask_training.cfs_samples import CfsDataset
 from boxmask_training.losses import cross_entropy, generalized_cross_entropy, projection
 from boxmask_training.models.build import build_cfs, load_pretrained
-from boxmask_training.samples import CfsDataset
+from boxmask_training.run import (
+    BEST,
+    LAST,
+    MAX_GRADIENT_NORM,
+    Progress,
+    Run,
+    require_finite,
+    restore,
+    save_state,
+    start_fabric,
+)
 from boxmask_training.sampling import EpochBatches
 from boxmask_training.schedule import step_decay, warmup_cosine
 from boxmask_training.validation import mean_iou
@@ -34,17 +41,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from lightning_fabric import Fabric
     from torch import Tensor
 
+    from boxmask_training.cfs_job import CfsJob
+    from boxmask_training.cfs_settings import CfsSettings
     from boxmask_training.models.cfs import CFS
-    from boxmask_training.settings import CfsSettings
 
     Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 log = logging.getLogger(__name__)
 
 WARMUP_STEPS = 50
-MAX_GRADIENT_NORM = 10.0
 
 
 def train_cfs(job: CfsJob) -> Path:
@@ -122,26 +130,6 @@ def train_cfs(job: CfsJob) -> Path:
     return job.out / (BEST if job.held_out is not None else LAST)
 
 
-def start_fabric(job: CfsJob) -> Fabric:
-    """Places the run on its devices and makes its folder.
-
-    Raises:
-        DeviceError: CUDA is asked for and is not to be had.
-    """
-    if job.accelerator == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("cuda", "PyTorch finds no CUDA device; use --accelerator cpu or auto")
-    devices, nodes = job.devices, 1
-    if "LOCAL_WORLD_SIZE" in os.environ:  # torchrun has started the processes
-        local = int(os.environ["LOCAL_WORLD_SIZE"])
-        devices = str(local) if devices == "auto" else devices
-        nodes = int(os.environ["WORLD_SIZE"]) // local
-    fabric = Fabric(accelerator=job.accelerator, devices=devices, num_nodes=nodes, precision=job.precision)
-    fabric.launch()
-    fabric.seed_everything(job.settings.seed, verbose=False)
-    job.out.mkdir(parents=True, exist_ok=True)
-    return fabric
-
-
 def build_loader(job: CfsJob, fabric: Fabric, batches: EpochBatches) -> Iterable[Batch]:
     """Builds what loads the batches and puts them on the device.
 
@@ -206,7 +194,7 @@ def prepare_for_training(network: CFS, *, freeze_norm: bool) -> None:
 
 
 def batch_loss(model: Any, batch: Batch, settings: CfsSettings) -> Tensor:
-    """Computes the loss of one batch of `boxmask_training.samples.CfsDataset`."""
+    """Computes the loss of one batch of `boxmask_training.cfs_samples.CfsDataset`."""
     pixels, box_mask, label, target = batch
     image = pixels.float().contiguous(memory_format=torch.channels_last)
     inside = box_mask.float()
@@ -219,22 +207,6 @@ def batch_loss(model: Any, batch: Batch, settings: CfsSettings) -> Tensor:
     if settings.projection:
         loss = loss + settings.projection * projection(logits, inside[:, 0])
     return loss
-
-
-def require_finite(what: str, value: float, job: CfsJob, progress: Progress, rate: float) -> None:
-    """Stops a run that has left the numbers.
-
-    Raises:
-        TrainingError: The value is infinite or not a number.
-    """
-    if math.isfinite(value):
-        return
-    last = job.out / LAST
-    raise TrainingError(
-        f"the {what} is {value} at epoch {progress.epoch + 1}, batch {progress.batch + 1}, "
-        f"learning rate {rate:g}; start anew with a lower lr and another --out"
-        + (f", or go on from {last} with --precision 32-true" if last.exists() else "")
-    )
 
 
 @torch.no_grad()
@@ -255,7 +227,7 @@ def update_average(average: CFS, network: CFS, decay: float, step: int) -> None:
             old.copy_(new)
 
 
-def finish_epoch(job: CfsJob, run: Run, writer: SummaryWriter | None, seconds: float) -> None:
+def finish_epoch(job: CfsJob, run: Run[CFS], writer: SummaryWriter | None, seconds: float) -> None:
     """Judges the epoch's weights if there is something to judge by, saves and reports."""
     progress = run.progress
     if job.held_out is not None:

