@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INPUTS := pyproject.toml constraints.txt
 
-.PHONY: demo test check dev protos format clean
+.PHONY: demo test check mutations dev protos format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m demo.run
@@ -20,6 +20,9 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash protos/check.sh
+
+mutations: $(VENV)/.dev
+	$(BIN)/python -m tests.mutations
 
 dev: $(VENV)/.dev
 

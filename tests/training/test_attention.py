@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from boxmask_core.cli import main
 from boxmask_core.errors import InvalidRequestError, TrainingError
 from boxmask_core.segmentation import canvas_for, draw
+from boxmask_export import segmentation
 from boxmask_training import checkpoint
 from boxmask_training.attention_command import title_of
 from boxmask_training.attention_map import MAX_SIDE, SIZE_STEP, affinity_row, attention_maps, cell_of
@@ -124,6 +125,10 @@ def test_the_map_is_the_row_of_the_network_as_segmentation_shows_it_the_image() 
     places = np.mgrid[:450, :960] + 0.5
     expected = map_coordinates(weights.double().numpy(), places * 0.8 / 16 - 0.5, order=1, mode="nearest")
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_an_image_is_shown_as_an_exported_network_is_shown_it() -> None:
+    assert (SIZE_STEP, MAX_SIDE) == (segmentation.STEP, segmentation.MAX_SIDE)
 
 
 def test_a_pixel_is_in_the_cell_that_covers_it() -> None:

@@ -52,6 +52,15 @@ def test_a_new_module_changes_nothing(double: torch.Generator) -> None:
     assert affinity.theta.shape == affinity.phi.shape == (2, 4, 3, 5)
 
 
+def test_the_affinity_starts_as_a_soft_similarity_of_features() -> None:
+    module = LGSA(320, 128)
+    assert module.theta.weight is not module.phi.weight
+    x = 2.6 * torch.randn(1, 320, 16, 16, generator=torch.Generator().manual_seed(0))
+    weights = dense_affinity(*module(x)[1])[0]
+    assert float((weights.argmax(1) == torch.arange(256)).float().mean()) > 0.95
+    assert 0.05 < float(weights.diagonal().mean()) < 0.9
+
+
 def test_a_trained_module_is_equation_5(double: torch.Generator) -> None:
     module = LGSA(6, 4).double()
     nn.init.normal_(module.h.weight, generator=double)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
 from boxmask_training.models.attention import reweight
+
+EMBEDDING_STD = 0.005
+"""Standard deviation that theta's weights start with."""
 
 
 class Affinity(NamedTuple):
@@ -38,9 +41,14 @@ class LGSA(nn.Module):
         self.phi = nn.Conv2d(channels, inner_channels, 1)
         self.g = nn.Conv2d(channels, inner_channels, 1)
         self.h = nn.Conv2d(inner_channels, channels, 1)
+        # The paper does not say how theta and phi start. Small and alike, they make the affinity a soft
+        # similarity of features: over a quarter of an image's positions, most to the position itself. PyTorch's
+        # own start is so large that every row takes all from one position, the same for most rows.
+        nn.init.normal_(self.theta.weight, std=EMBEDDING_STD)
+        nn.init.zeros_(cast("Tensor", self.theta.bias))
+        self.phi.load_state_dict(self.theta.state_dict())
         nn.init.zeros_(self.h.weight)
-        if self.h.bias is not None:
-            nn.init.zeros_(self.h.bias)
+        nn.init.zeros_(cast("Tensor", self.h.bias))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Affinity]:
         """Maps ``(B, channels, h, w)`` to features of the same shape and the affinity they came from."""

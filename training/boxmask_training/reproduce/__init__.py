@@ -1,0 +1,1 @@
+"""The whole chain, from boxes to a table beside the paper's: a plan of public commands, and its runner."""
