@@ -1,4 +1,17 @@
-"""LGSA-DeepLab on two CPU cores: the paper's method with a small backbone (placeholder)."""
+"""LGSA-DeepLab on two CPU cores: the paper's method with a small backbone and a short schedule.
+
+Two LGSA modules, alpha 10 000 and the random walk are the paper's (Xie et al. 2020). What differs serves the
+machine: EfficientNet-Lite0 at output stride 16 with its first two levels frozen, crops of 256 pixels, and AdamW,
+which in the 120 steps of a pilot went further than SGD (31.8 against 21.3 mIoU-7 on held-out training images).
+The cross-entropy is taken every 4 pixels, since a cell of 16 is coarse.
+
+Cost: 6 epochs of 1288 images, 966 steps, about 32 minutes of one core; two runs share two cores.
+Expected: the table in README.
+
+Command::
+
+    boxmask train lgsa --config voc_animals --data VOC2012 --split trainaug --labels masks --out runs/lgsa
+"""
 
 from boxmask_training.lgsa_settings import LgsaSettings
 
@@ -10,7 +23,11 @@ SETTINGS = LgsaSettings(
     scale_min=0.4,
     scale_max=1.2,
     score_stride=4,
-    epochs=5,
+    epochs=6,
     batch_size=8,
-    lr=2.5e-3,
+    optimizer="adamw",
+    lr=1.5e-4,
+    head_lr=6.0,
+    weight_decay=1e-2,
+    warmup_epochs=0.25,
 )
