@@ -1,24 +1,21 @@
-"""The command ``boxmask export``: a checkpoint becomes a bundle."""
+"""The command ``boxmask export``: a checkpoint becomes a network of a bundle."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boxmask_core.bundle import CFS_TASK, MANIFEST, Bundle, Network, file_digest
-from boxmask_core.errors import BundleError, InvalidInputError
+from boxmask_core.bundle import file_digest
+from boxmask_core.errors import InvalidInputError
 from boxmask_core.images import decode
-from boxmask_core.palette import voc_palette
-from boxmask_export.graph import OPSET, export_graph
-from boxmask_export.parity import PARITY_LIMIT, ROUNDING_LIMIT, Parity, check_parity, check_rounding
-from boxmask_export.rounding import halve_weights, rounded
-from boxmask_training.checkpoint import TrainedCfs, load_cfs
+from boxmask_export.bundling import export_network
+from boxmask_export.cfs import cfs_subject
+from boxmask_export.parity import PARITY_LIMIT
+from boxmask_export.segmentation import MAX_SIDE, STEP, segmentation_subject
+from boxmask_training.checkpoint import TrainedCfs, load_trained
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +23,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-GRAPH_FILE = "cfs.onnx"
+    from boxmask_export.subject import Subject
+    from boxmask_training.checkpoint import TrainedLgsa
+
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 MAX_IMAGES = 10
 
@@ -35,22 +34,35 @@ def parser() -> argparse.ArgumentParser:
     """Builds the command line."""
     out = argparse.ArgumentParser(
         prog="boxmask export",
-        description="Turn a training checkpoint into an ONNX bundle. The graph is compared with the network "
-        f"on crops of real images; above {PARITY_LIMIT:.0e} nothing is written.",
+        description="Turn a training checkpoint into a network of an ONNX bundle: `cfs` or `lgsa`, as the "
+        "checkpoint says. The graph is compared with PyTorch's network on real images; if a probability "
+        f"differs by more than {PARITY_LIMIT:.0e}, nothing is written.",
     )
     out.add_argument("checkpoint", type=Path, help="what `boxmask train` printed")
     out.add_argument(
-        "bundle", type=Path, help="folder to write; it must not hold a bundle, unless --overwrite"
+        "bundle",
+        type=Path,
+        help="folder to write; the network joins a bundle that is there, if that is for the same classes",
     )
     out.add_argument("--images", type=Path, required=True, help="folder of photographs for the parity check")
     out.add_argument(
         "--half-weights",
         action="store_true",
         help="store weights as float16: half the file; "
-        f"what that changes is measured too, and above {ROUNDING_LIMIT:.0e} nothing is written",
+        "what that changes is measured too, and nothing is written if it is too much",
+    )
+    out.add_argument(
+        "--max-side",
+        type=int,
+        help="segmentation: longest side that images are segmented with, larger ones are resized; pixels, "
+        f"a multiple of {STEP} (default: {MAX_SIDE})",
     )
     out.add_argument("--license", default="Apache-2.0", help="SPDX licence of the weights")
-    out.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
+    out.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the bundle's network of the same name, or all of a bundle that cannot be read",
+    )
     return out
 
 
@@ -66,97 +78,49 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     for chatty in ("onnx_ir", "onnxscript"):  # they tell every step of their optimiser
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    target: Path = arguments.bundle
-    if (target / MANIFEST).exists() and not arguments.overwrite:
-        raise BundleError(target, "there is a bundle already; choose another folder or pass --overwrite")
     images = read_images(arguments.images)
-    trained = load_cfs(arguments.checkpoint)
-    bundle, parity = export_cfs(
-        trained,
-        target,
+    subject = subject_of(load_trained(arguments.checkpoint), arguments.max_side)
+    bundle, errors = export_network(
+        subject,
+        arguments.bundle,
         images,
         source=file_digest(arguments.checkpoint),
         half_weights=arguments.half_weights,
         license_name=arguments.license,
+        overwrite=arguments.overwrite,
     )
-    for batch, error in parity.errors.items():
-        sys.stdout.write(
-            f"parity at batch {batch}: {error:.2e} (limit {PARITY_LIMIT:.0e}, {parity.crops} crops)\n"
-        )
-    network = bundle.network("cfs")
+    for where, error in errors.items():
+        sys.stdout.write(f"parity at {where}: {error:.2e} (limit {PARITY_LIMIT:.0e})\n")
+    network = bundle.network(subject.name)
     if arguments.half_weights:
-        sys.stdout.write(
-            f"rounding of the weights: {network.rounding_error:.2e} (limit {ROUNDING_LIMIT:.0e})\n"
-        )
+        rounding = f"{network.rounding_error:.2e} (limit {subject.rounding_limit:.0e})"
+        sys.stdout.write(f"rounding of the weights: {rounding}\n")
     size = network.file.stat().st_size / 1e6
-    sys.stdout.write(f"{target}: {GRAPH_FILE}, {size:.1f} MB, {len(bundle.class_names)} classes\n")
+    sys.stdout.write(
+        f"{bundle.root}: {network.file.name}, {size:.1f} MB, {len(bundle.class_names)} classes\n"
+    )
     return 0
 
 
-def export_cfs(
-    trained: TrainedCfs,
-    target: Path,
-    images: Sequence[NDArray[np.uint8]],
-    *,
-    source: str,
-    half_weights: bool = False,
-    license_name: str = "Apache-2.0",
-) -> tuple[Bundle, Parity]:
-    """Exports a network, checks it, and puts the bundle in place only if it holds.
+def subject_of(trained: TrainedCfs | TrainedLgsa, max_side: int | None) -> Subject:
+    """Returns what is exported of a trained network.
 
     Args:
         trained: The network.
-        target: The bundle's folder.
-        images: uint8 RGB images, ``(H, W, 3)``, for the parity check.
-        source: Digest of the checkpoint.
-        half_weights: Whether weights are stored as float16.
-        license_name: SPDX licence of the weights.
+        max_side: Longest side that images are to be segmented with, pixels; None for the usual one.
 
     Raises:
-        ParityError: The graph does not compute what the network computes, or float16 holds its weights badly.
+        InvalidInputError: The side is no multiple of `STEP`, or the network takes one size only.
     """
-    exported = rounded(trained) if half_weights else trained
-    rounding_error = check_rounding(trained, exported, images) if half_weights else 0.0
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
-        stage = Path(folder)
-        file = stage / GRAPH_FILE
-        export_graph(exported.network, len(trained.class_names), trained.input_size, file)
-        if half_weights:
-            halve_weights(file)
-        parity = check_parity(exported, file, images)
-        network = Network(
-            name="cfs",
-            task=CFS_TASK,
-            file=file,
-            digest=file_digest(file),
-            input_size=trained.input_size,
-            output_stride=1,
-            opset=OPSET,
-            weights="float16" if half_weights else "float32",
-            source_checkpoint=source,
-            parity_error=parity.worst,
-            rounding_error=rounding_error,
-            license=license_name,
-            training_data=trained.training_data,
-        )
-        red_green_blue = [(int(r), int(g), int(b)) for r, g, b in voc_palette()]
-        palette = tuple(red_green_blue[: len(trained.class_names) + 1])
-        manifest = Bundle(stage, trained.class_names, palette, {"cfs": network}).to_json()
-        (stage / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        put_in_place(stage, target)
-    return Bundle.load(target), parity
-
-
-def put_in_place(stage: Path, target: Path) -> None:
-    """Moves the bundle's files into the target, the manifest last: without it there is no bundle.
-
-    Files that are no part of the bundle, a model card for example, stay.
-    """
-    target.mkdir(exist_ok=True)
-    (target / MANIFEST).unlink(missing_ok=True)
-    for name in (GRAPH_FILE, MANIFEST):
-        shutil.move(stage / name, target / name)
+    if isinstance(trained, TrainedCfs):
+        if max_side is not None:
+            rule = f"this network takes images of {trained.input_size} x {trained.input_size} pixels only"
+            raise InvalidInputError(f"{rule}; leave out --max-side {max_side}")
+        return cfs_subject(trained)
+    side = MAX_SIDE if max_side is None else max_side
+    if side < STEP or side % STEP:
+        raise InvalidInputError(f"expected --max-side to be a positive multiple of {STEP}, but got {side}")
+    return segmentation_subject(trained, side)
 
 
 def read_images(folder: Path) -> list[NDArray[np.uint8]]:

@@ -1,69 +1,68 @@
-"""The exported graph: a wrapper around the network, which itself is never edited for export."""
+"""From PyTorch to an ONNX file: what every exported graph has in common."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
 
 import onnx
 import torch
 from torch import Tensor, nn
 
+from boxmask_export.attention import TRANSLATIONS
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from boxmask_training.models.cfs import CFS
+    import numpy as np
+    from numpy.typing import NDArray
+
+    VaryingAxes = Mapping[str, Mapping[int, object]]
 
 OPSET = 20
-INPUTS = ("image", "box_mask", "label")
-OUTPUT = "foreground"
 
 
-class CfsGraph(nn.Module):
-    """CFS from decoded pixels to foreground probability."""
+class Graph(nn.Module, ABC):
+    """A network from the pixels of an image to its answer, as it is exported.
 
-    def __init__(self, network: CFS) -> None:
-        super().__init__()
-        self.network = network
+    It wraps the network, which itself is never edited for export.
 
-    def forward(self, image: Tensor, box_mask: Tensor, label: Tensor) -> Tensor:
-        """Computes the foreground probability.
+    Attributes:
+        output: Name of the answer in the graph.
+    """
 
-        Args:
-            image: I_exp, uint8 RGB, ``(B, S, S, 3)``.
-            box_mask: B_exp, uint8 0 or 1, ``(B, S, S)``.
-            label: One-hot class, float32, ``(B, C)``; all zero where the class is unknown.
+    output: ClassVar[str]
 
-        Returns:
-            float32, ``(B, S, S)``, 0 to 1.
-        """
-        pixels = image.permute(0, 3, 1, 2).float()
-        return torch.sigmoid(self.network(pixels, box_mask[:, None].float(), label))
+    @abstractmethod
+    def example(self) -> dict[str, Tensor]:
+        """Returns inputs by name; no axis that varies has the size 1, which would be taken for fixed."""
+
+    @abstractmethod
+    def varying_axes(self) -> VaryingAxes:
+        """Returns the axes that vary, by input, as ``torch.export`` takes them."""
+
+    @abstractmethod
+    def probabilities(self, answer: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turns an answer into the probabilities that it stands for."""
 
 
-def export_graph(network: CFS, num_classes: int, size: int, file: Path) -> None:
-    """Writes the network as ONNX with a dynamic batch.
+def write_graph(graph: Graph, file: Path) -> None:
+    """Writes a graph as ONNX.
 
     Args:
-        network: The network, in evaluation mode, on the CPU.
-        num_classes: Length of the class vector.
-        size: Side of the square input, pixels.
+        graph: The graph, its network on the CPU.
         file: Where to write.
     """
-    example = {
-        "image": torch.zeros(2, size, size, 3, dtype=torch.uint8),
-        "box_mask": torch.zeros(2, size, size, dtype=torch.uint8),
-        "label": torch.zeros(2, num_classes),
-    }
-    # One input names the axis; the others turn out to share it. Naming it in each of them warns.
-    dynamic: dict[str, dict[int, object]] = {name: {0: torch.export.Dim.DYNAMIC} for name in INPUTS}
-    dynamic[INPUTS[0]] = {0: torch.export.Dim("batch")}
+    example = graph.example()
     program = torch.onnx.export(
-        CfsGraph(network).eval(),
+        graph.eval(),
         kwargs=example,
-        input_names=list(INPUTS),
-        output_names=[OUTPUT],
-        dynamic_shapes=dynamic,
+        input_names=list(example),
+        output_names=[graph.output],
+        dynamic_shapes={name: dict(axes) for name, axes in graph.varying_axes().items()},
         opset_version=OPSET,
+        custom_translation_table=TRANSLATIONS,
         dynamo=True,
         verbose=False,
     )

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import onnx
@@ -22,29 +21,29 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from boxmask_training.checkpoint import TrainedCfs
+Module = TypeVar("Module", bound=nn.Module)
 
 SMALLEST = 10_000
 """Elements from which on a tensor is rounded. The smaller ones of EfficientNet-Lite0, its biases and first
 layers, are 3 % of the file; rounding them as well doubled what the rounding changed (0.0048 to 0.0091)."""
 
 
-def rounded(trained: TrainedCfs) -> TrainedCfs:
+def rounded(module: Module) -> Module:
     """Returns a copy whose weights are float32 numbers that float16 holds exactly.
 
     Batch norms are folded into their convolutions first: the exporter would do that afterwards, and the
     products would need rounding again. Tensors below `SMALLEST` elements stay as they are.
 
     Args:
-        trained: The network, in evaluation mode.
+        module: A network, or what wraps one, in evaluation mode.
     """
-    network = copy.deepcopy(trained.network)
-    _fold_norms(network)
+    copied = copy.deepcopy(module)
+    _fold_norms(copied)
     with torch.no_grad():
-        for weight in network.parameters():
+        for weight in copied.parameters():
             if weight.numel() >= SMALLEST:
                 weight.copy_(weight.half().float())
-    return replace(trained, network=network)
+    return copied
 
 
 def halve_weights(file: Path) -> None:

@@ -8,8 +8,10 @@ import torch
 from skimage import data
 
 from boxmask_core.bundle import MANIFEST
-from boxmask_export.command import export_cfs
-from tests.export.networks import SOURCE, tiny_trained
+from boxmask_export.bundling import export_network
+from boxmask_export.cfs import cfs_subject
+from boxmask_export.segmentation import segmentation_subject
+from tests.export.networks import MAX_SIDE, SOURCE, tiny_segmenter, tiny_trained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from boxmask_core.bundle import Bundle
-    from boxmask_training.checkpoint import TrainedCfs
+    from boxmask_training.checkpoint import TrainedCfs, TrainedLgsa
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -34,6 +36,11 @@ def trained() -> TrainedCfs:
 
 
 @pytest.fixture(scope="session")
+def segmenter() -> TrainedLgsa:
+    return tiny_segmenter()
+
+
+@pytest.fixture(scope="session")
 def photographs() -> Sequence[NDArray[np.uint8]]:
     """A person, a cat and a cup, uint8 RGB."""
     pictures = (data.astronaut(), data.chelsea(), data.coffee())  # type: ignore[no-untyped-call]  # scikit-image has no types
@@ -42,16 +49,21 @@ def photographs() -> Sequence[NDArray[np.uint8]]:
 
 @pytest.fixture(scope="session")
 def exported(
-    trained: TrainedCfs, photographs: Sequence[NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory
+    trained: TrainedCfs,
+    segmenter: TrainedLgsa,
+    photographs: Sequence[NDArray[np.uint8]],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Bundle]:
-    """The bundles of the tiny network, by the precision of their weights; one replaces an older bundle."""
+    """Bundles of both tiny networks, by the precision of their weights; one replaces an older bundle."""
     root = tmp_path_factory.mktemp("bundles")
     (root / "float32").mkdir()
     (root / "float32" / MANIFEST).write_text('{"schema": 0}')
     (root / "float32" / "README.md").write_text("the model card")
-    return {
-        weights: export_cfs(
-            trained, root / weights, photographs, source=SOURCE, half_weights=weights == "float16"
-        )[0]
-        for weights in ("float32", "float16")
-    }
+    bundles = {}
+    for weights in ("float32", "float16"):
+        for subject in (cfs_subject(trained), segmentation_subject(segmenter, MAX_SIDE)):
+            bundles[weights], _ = export_network(
+                subject, root / weights, photographs, source=SOURCE, half_weights=weights == "float16",
+                overwrite=True,
+            )  # fmt: skip
+    return bundles

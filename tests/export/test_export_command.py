@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,24 +10,22 @@ import pytest
 import torch
 from PIL import Image
 
-from boxmask_core.bundle import CFS_TASK, MANIFEST, Bundle, file_digest
+from boxmask_core.bundle import CFS, LGSA, MANIFEST, AnySize, Bundle, FixedSize, file_digest
 from boxmask_core.cli import main
-from boxmask_core.errors import ParityError
-from boxmask_core.palette import voc_palette
-from boxmask_export.command import export_cfs
 from boxmask_server.engine import CfsEngine, CfsInput
+from boxmask_server.segmentation_engine import SegmentationEngine
 from boxmask_training import checkpoint
-from boxmask_training.models.build import build_cfs, load_pretrained
-from boxmask_training.settings import CfsSettings
-from tests.export.networks import CLASS_NAMES, SIZE, SOURCE
+from boxmask_training.cfs_settings import CfsSettings
+from boxmask_training.lgsa_settings import LgsaSettings
+from boxmask_training.models.build import build_cfs, build_deeplab, load_pretrained
+from tests.bundles import write_tiny_bundle
+from tests.export.networks import CLASS_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-    from boxmask_training.checkpoint import TrainedCfs
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +49,25 @@ def checkpoint_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = asdict(CfsSettings(backbone="efficientnet_lite0", size=32)) | {"training_data": "photographs"}
     weights = network.state_dict()
     state = {"task": "cfs", "settings": settings, "class_names": list(CLASS_NAMES), "averaged": weights}
+    file = tmp_path_factory.mktemp("run") / "last.ckpt"
+    checkpoint.save(file, state)
+    return file
+
+
+@pytest.fixture(scope="module")
+def segmenter_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What training leaves of a segmentation network of real size."""
+    torch.manual_seed(0)
+    settings = LgsaSettings(backbone="efficientnet_lite0", output_stride=16, modules=1)
+    network = build_deeplab(
+        "efficientnet_lite0", len(CLASS_NAMES) + 1, output_stride=16, modules=1, walk=True
+    )
+    load_pretrained(network, "imagenet")
+    torch.nn.init.normal_(network.get_parameter("attention.0.h.weight"), 0, 0.05)
+    state = {
+        "task": "lgsa", "settings": asdict(settings) | {"training_data": "pseudo-labels"},
+        "class_names": list(CLASS_NAMES), "network": network.state_dict(),
+    }  # fmt: skip
     file = tmp_path_factory.mktemp("run") / "last.ckpt"
     checkpoint.save(file, state)
     return file
@@ -82,7 +98,7 @@ class TestTheCommand:
     def test_prints_what_it_measured(self, printed: str, target: Path) -> None:
         network = Bundle.load(target).network("cfs")
         for part in (
-            "parity at batch 1: ", "parity at batch 5: ", "(limit 1e-03, 10 crops)",
+            "parity at batch 1, 10 crops: ", "parity at batch 5, 10 crops: ", "(limit 1e-03)",
             f"{network.parity_error:.2e}", f"{target}: cfs.onnx, ", "3 classes",
             f"rounding of the weights: {network.rounding_error:.2e} (limit 1e-02)",
         ):  # fmt: skip
@@ -92,7 +108,8 @@ class TestTheCommand:
     def test_makes_a_bundle_beside_what_lies_there(self, checkpoint_file: Path, target: Path) -> None:
         network = Bundle.load(target).network("cfs")
         assert network.source_checkpoint == file_digest(checkpoint_file)
-        assert (network.weights, network.input_size, network.training_data) == ("float16", 32, "photographs")
+        assert (network.weights, network.input) == ("float16", FixedSize(32))
+        assert network.training_data == "photographs"
         assert sorted(path.name for path in target.iterdir()) == ["README.md", MANIFEST, "cfs.onnx"]
         assert (target / "README.md").read_text() == "the model card"
         assert list(target.parent.iterdir()) == [target]  # no stage is left beside it
@@ -120,60 +137,74 @@ class TestTheCommand:
     def test_does_not_overwrite_unasked(self, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         assert main(command) == 1
         assert (
-            "there is a bundle already; choose another folder or pass --overwrite" in capsys.readouterr().err
+            "there is a network 'cfs' already; choose another folder or pass --overwrite"
+            in capsys.readouterr().err
         )
 
 
-def test_the_manifest_says_what_was_measured(exported: dict[str, Bundle]) -> None:
-    for weights, bundle in exported.items():
-        network = Bundle.load(bundle.root).network("cfs")
-        assert (network.task, network.weights, network.source_checkpoint) == (CFS_TASK, weights, SOURCE)
-        assert (network.input_size, network.output_stride, network.opset) == (SIZE, 1, 20)
-        assert 0 < network.parity_error < 1e-3
-        assert network.digest == file_digest(network.file)
-        assert bundle.class_names == CLASS_NAMES
-        assert bundle.palette == tuple(tuple(int(v) for v in colour) for colour in voc_palette()[:4])
-    assert exported["float32"].network("cfs").rounding_error == 0
-    assert 0 < exported["float16"].network("cfs").rounding_error < 1e-2
+@pytest.mark.slow
+@pytest.mark.usefixtures("printed")
+def test_a_segmentation_network_joins_the_bundle(
+    segmenter_file: Path, images: Path, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = Bundle.load(target).network(CFS)
+    command = ["export", str(segmenter_file), str(target), "--images", str(images), "--half-weights"]
+    assert main([*command, "--max-side", "512"]) == 0
+    bundle = Bundle.load(target)
+    network = bundle.network(LGSA)
+    assert (bundle.network(CFS), network.input, network.output_stride) == (before, AnySize(32, 512), 16)
+    assert (network.weights, network.training_data) == ("float16", "pseudo-labels")
+    assert network.source_checkpoint == file_digest(segmenter_file)
+    parameters = sum(p.numel() for p in checkpoint.load_lgsa(segmenter_file).network.parameters())
+    assert network.file.stat().st_size == pytest.approx(2 * parameters, rel=0.05)
+    printed = capsys.readouterr().out
+    for part in (
+        "parity at batch 1, 160 x 96 pixels: ", "parity at batch 3, 320 x 320 pixels: ", "(limit 1e-03)",
+        f"rounding of the weights: {network.rounding_error:.2e} (limit 5e-02)",
+        f"{target}: lgsa.onnx, ",
+    ):  # fmt: skip
+        assert part in printed
+    (scores,) = SegmentationEngine(bundle, device="cpu", threads=1).run([np.zeros((64, 96, 3), np.uint8)])
+    assert scores.shape == (len(CLASS_NAMES) + 1, 4, 6)
 
 
-def test_the_server_computes_with_the_bundle(exported: dict[str, Bundle]) -> None:
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
-    box_mask = np.zeros((SIZE, SIZE), dtype=np.uint8)
-    box_mask[8:56, 8:56] = 1
-    answers = [
-        CfsEngine(bundle, device="cpu", threads=1).run(
-            [CfsInput(pixels, box_mask, index) for index in (0, 1, None)]
-        )
-        for bundle in exported.values()
-    ]
-    for full, half in zip(*answers, strict=True):
-        assert full.shape == (SIZE, SIZE)
-        np.testing.assert_allclose(full, half, atol=1e-2)
-    assert not np.array_equal(answers[0][0], answers[0][2])
+def _refusal(command: Sequence[object], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["export", *map(str, command)]) == 1
+    return capsys.readouterr().err
 
 
-def test_overwriting_replaces_the_bundle_and_keeps_other_files(exported: dict[str, Bundle]) -> None:
-    root = exported["float32"].root  # a bundle of an older schema and a model card lay here
-    assert Bundle.load(root) == exported["float32"]
-    assert (root / "README.md").read_text() == "the model card"
+def test_a_bundle_of_other_classes_is_refused(
+    segmenter_file: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = write_tiny_bundle(tmp_path / "bundle", [CFS])
+    before = (bundle / MANIFEST).read_bytes()
+    error = _refusal([segmenter_file, bundle, "--images", images], capsys)
+    assert "its network cfs is for the classes cat, dog, person, but the checkpoint is for cat, cup" in error
+    assert (bundle / MANIFEST).read_bytes() == before
 
 
-def test_a_graph_that_fails_its_check_leaves_what_was_there(trained: TrainedCfs, tmp_path: Path) -> None:
-    network = copy.deepcopy(trained.network)
-    torch.nn.init.constant_(network.head.weight, float("nan"))
-    target = tmp_path / "bundle"
-    target.mkdir()
-    (target / MANIFEST).write_text("the old bundle")
-    picture = np.random.default_rng(0).integers(0, 256, (90, 80, 3), dtype=np.uint8)
-    with pytest.raises(ParityError, match=r"differ by nan.*no bundle was written"):
-        export_cfs(replace(trained, network=network), target, [picture], source=SOURCE)
-    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [
-        "bundle",
-        f"bundle/{MANIFEST}",
-    ]
-    assert (target / MANIFEST).read_text() == "the old bundle"
+@pytest.mark.parametrize("side", [0, -32, 31, 500])
+def test_a_longest_side_that_is_no_multiple_of_the_step_is_refused(
+    side: int, segmenter_file: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = _refusal([segmenter_file, tmp_path / "b", "--images", images, f"--max-side={side}"], capsys)
+    assert f"expected --max-side to be a positive multiple of 32, but got {side}" in error
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_longest_side_for_a_network_of_one_size_is_refused(
+    checkpoint_file: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = _refusal([checkpoint_file, tmp_path / "b", "--images", images, "--max-side", 512], capsys)
+    assert "takes images of 32 x 32 pixels only; leave out --max-side 512" in error
+
+
+def test_a_checkpoint_of_no_network_is_refused(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint.save(tmp_path / "odd.ckpt", {"task": "captions"})
+    error = _refusal([tmp_path / "odd.ckpt", tmp_path / "b", "--images", images], capsys)
+    assert "odd.ckpt to hold a CFS or an LGSA-DeepLab network, but got 'captions'" in error
 
 
 def test_no_photographs_no_export(

@@ -1,7 +1,8 @@
+"""The checks of an export, for both networks: they pass what is faithful and fail what is not."""
+
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,68 +11,95 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from boxmask_core.bundle import CFS, LGSA
 from boxmask_core.errors import ParityError
-from boxmask_export.parity import BATCHES, CROPS, check_parity, check_rounding
+from boxmask_export.cfs import cfs_subject
+from boxmask_export.parity import check_parity, check_rounding
 from boxmask_export.rounding import SMALLEST, halve_weights, rounded
+from boxmask_export.segmentation import segmentation_subject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from boxmask_core.bundle import Bundle
-    from boxmask_training.checkpoint import TrainedCfs
+    from boxmask_export.graph import Graph
+    from boxmask_export.subject import Probe, Subject
+    from boxmask_training.checkpoint import TrainedCfs, TrainedLgsa
+
+
+@pytest.fixture(scope="module", params=[CFS, LGSA])
+def subject(request: pytest.FixtureRequest, trained: TrainedCfs, segmenter: TrainedLgsa) -> Subject:
+    return cfs_subject(trained) if request.param == CFS else segmentation_subject(segmenter)
 
 
 @pytest.fixture(scope="module")
-def halved(trained: TrainedCfs) -> TrainedCfs:
-    return rounded(trained)
+def probes(subject: Subject, photographs: Sequence[NDArray[np.uint8]]) -> tuple[Probe, ...]:
+    return subject.probes(photographs)
 
 
 @pytest.fixture(scope="module")
-def files(exported: dict[str, Bundle]) -> dict[str, Path]:
-    return {weights: bundle.network("cfs").file for weights, bundle in exported.items()}
+def halved(subject: Subject) -> Graph:
+    return rounded(subject.graph)
 
 
-def test_a_faithful_graph_passes_over_both_batch_sizes(
-    trained: TrainedCfs, files: dict[str, Path], photographs: Sequence[NDArray[np.uint8]]
-) -> None:
-    parity = check_parity(trained, files["float32"], photographs)
-    assert tuple(parity.errors) == BATCHES == (1, 5)
-    assert parity.crops == CROPS
-    assert 0 < parity.worst < 1e-5
+@pytest.fixture(scope="module")
+def files(exported: dict[str, Bundle], subject: Subject) -> dict[str, Path]:
+    return {weights: bundle.network(subject.name).file for weights, bundle in exported.items()}
 
 
-@pytest.mark.parametrize("name", ["head.weight", "network.normalize.mean", "decoder.3"])
+def _changed(file: Path, part: str, change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> None:
+    """Changes the first tensor whose name has the part in it."""
+    model = onnx.load(str(file))
+    tensor = next(
+        t for t in model.graph.initializer if part in t.name and numpy_helper.to_array(t).dtype == np.float32
+    )
+    tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor)), tensor.name))
+    onnx.save(model, str(file))
+
+
+@pytest.fixture
+def broken(files: dict[str, Path], tmp_path: Path) -> Path:
+    copied = tmp_path / "broken.onnx"
+    copied.write_bytes(files["float32"].read_bytes())
+    return copied
+
+
+def test_a_faithful_graph_passes(subject: Subject, probes: Sequence[Probe], files: dict[str, Path]) -> None:
+    errors = check_parity(subject.graph, files["float32"], probes)
+    assert list(errors) == [probe.where for probe in probes]
+    assert 0 < max(errors.values()) < 1e-5
+
+
+@pytest.mark.parametrize("part", [".bias", "network.normalize.mean", "backbone.levels.3", "backbone.stem"])
 def test_a_graph_with_a_weight_that_is_off_fails(
-    name: str,
-    trained: TrainedCfs,
-    files: dict[str, Path],
-    photographs: Sequence[NDArray[np.uint8]],
-    tmp_path: Path,
+    part: str, subject: Subject, probes: Sequence[Probe], broken: Path
 ) -> None:
-    model = onnx.load(str(files["float32"]))
-    tensor = next(t for t in model.graph.initializer if name in t.name and numpy_helper.to_array(t).ndim > 1)
-    broken = numpy_helper.to_array(tensor) * np.float32(1.1)
-    tensor.CopyFrom(numpy_helper.from_array(broken, tensor.name))
-    onnx.save(model, str(tmp_path / "broken.onnx"))
-    with pytest.raises(
-        ParityError, match=r"ONNX Runtime and PyTorch at batch size 1 differ by .*limit is 1e-03"
-    ):
-        check_parity(trained, tmp_path / "broken.onnx", photographs)
+    _changed(broken, part, lambda weight: weight * np.float32(1.3) + np.float32(0.1))
+    with pytest.raises(ParityError, match=r"ONNX Runtime and PyTorch at batch 1, .* differ by .*is 1e-03"):
+        check_parity(subject.graph, broken, probes)
 
 
-def test_a_graph_that_answers_nan_fails(
-    trained: TrainedCfs, files: dict[str, Path], photographs: Sequence[NDArray[np.uint8]], tmp_path: Path
-) -> None:
-    model = onnx.load(str(files["float32"]))
-    tensor = next(t for t in model.graph.initializer if t.name.endswith("head.weight"))
-    nothing = np.full_like(numpy_helper.to_array(tensor), np.nan)
-    tensor.CopyFrom(numpy_helper.from_array(nothing, tensor.name))
-    onnx.save(model, str(tmp_path / "broken.onnx"))
+def test_a_graph_that_answers_nan_fails(subject: Subject, probes: Sequence[Probe], broken: Path) -> None:
+    _changed(broken, ".bias", lambda weight: np.full_like(weight, np.nan))
     with pytest.raises(ParityError, match="differ by nan"):
-        check_parity(trained, tmp_path / "broken.onnx", photographs)
+        check_parity(subject.graph, broken, probes)
+
+
+def test_a_graph_that_answers_for_one_image_of_a_batch_fails(
+    subject: Subject, probes: Sequence[Probe], broken: Path
+) -> None:
+    model = onnx.load(str(broken))
+    output = subject.graph.output
+    last = next(node for node in model.graph.node if output in node.output)
+    last.output[0] = "all"
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.int64), "first"))
+    model.graph.node.append(onnx.helper.make_node("Gather", ["all", "first"], [output], axis=0))
+    onnx.save(model, str(broken))
+    with pytest.raises(ParityError, match=r"at batch [35], .* differ by inf"):
+        check_parity(subject.graph, broken, probes)
 
 
 def test_large_weights_are_stored_as_float16_and_small_ones_as_they_are(files: dict[str, Path]) -> None:
@@ -83,9 +111,9 @@ def test_large_weights_are_stored_as_float16_and_small_ones_as_they_are(files: d
 
 
 def test_the_file_computes_what_pytorch_computes_with_the_same_rounded_weights(
-    halved: TrainedCfs, files: dict[str, Path], photographs: Sequence[NDArray[np.uint8]]
+    halved: Graph, files: dict[str, Path], probes: Sequence[Probe]
 ) -> None:
-    assert check_parity(halved, files["float16"], photographs).worst < 1e-5
+    assert max(check_parity(halved, files["float16"], probes).values()) < 1e-5
 
 
 def test_only_what_float16_holds_exactly_is_stored_so(files: dict[str, Path], tmp_path: Path) -> None:
@@ -101,42 +129,43 @@ def test_only_what_float16_holds_exactly_is_stored_so(files: dict[str, Path], tm
 
 
 def test_rounding_is_measured_apart(
-    trained: TrainedCfs, halved: TrainedCfs, files: dict[str, Path], photographs: Sequence[NDArray[np.uint8]]
+    subject: Subject, halved: Graph, files: dict[str, Path], probes: Sequence[Probe]
 ) -> None:
-    error = check_rounding(trained, halved, photographs)
+    error = check_rounding(subject.graph, halved, probes, limit=subject.rounding_limit)
     assert 1e-5 < error < 1e-2
-    against_trained = check_parity(trained, files["float16"], photographs, limit=1.0)
-    assert against_trained.worst == pytest.approx(error, abs=1e-5)
+    against_trained = check_parity(subject.graph, files["float16"], probes, limit=1.0)
+    assert max(against_trained.values()) == pytest.approx(error, abs=1e-5)
 
 
 def test_rounding_that_changes_too_much_fails(
-    trained: TrainedCfs, halved: TrainedCfs, photographs: Sequence[NDArray[np.uint8]]
+    subject: Subject, halved: Graph, probes: Sequence[Probe]
 ) -> None:
     with pytest.raises(
         ParityError, match=r"float16 weights and the trained ones differ.*without --half-weights"
     ):
-        check_rounding(trained, halved, photographs, limit=1e-6)
-    network = copy.deepcopy(halved.network)
-    torch.nn.init.constant_(network.get_parameter("head.bias"), 5.0)
-    with pytest.raises(ParityError, match="the limit is 1e-02"):
-        check_rounding(trained, replace(halved, network=network), photographs)
-
-
-def test_weights_beyond_float16_fail(trained: TrainedCfs, photographs: Sequence[NDArray[np.uint8]]) -> None:
-    network = copy.deepcopy(trained.network)
+        check_rounding(subject.graph, halved, probes, limit=1e-6)
+    off = copy.deepcopy(halved)
+    name = "network.head.bias" if subject.name == CFS else "network.classifier.branches.0.bias"
     with torch.no_grad():
-        network.get_parameter("decoder.0.conv.0.weight").mul_(1e9)
-    huge = replace(trained, network=network)
+        off.get_parameter(name)[0] += 5
+    with pytest.raises(ParityError, match=f"the limit is {subject.rounding_limit:.0e}"):
+        check_rounding(subject.graph, off, probes, limit=subject.rounding_limit)
+
+
+def test_weights_beyond_float16_fail(subject: Subject, probes: Sequence[Probe]) -> None:
+    huge = copy.deepcopy(subject.graph)
+    with torch.no_grad():
+        huge.get_parameter("network.backbone.levels.3.1.0.weight").mul_(1e9)
     with pytest.raises(ParityError):
-        check_rounding(huge, rounded(huge), photographs)
+        check_rounding(huge, rounded(huge), probes, limit=subject.rounding_limit)
 
 
-def test_rounded_weights_are_what_float16_holds_and_the_original_stays(trained: TrainedCfs) -> None:
-    before = copy.deepcopy(trained.network.state_dict())
-    network = rounded(trained).network
-    assert all(torch.equal(value, before[name]) for name, value in trained.network.state_dict().items())
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
-    large = [weight for weight in network.parameters() if weight.numel() >= SMALLEST]
-    assert len(large) == 2
+def test_rounded_weights_are_what_float16_holds_and_the_original_stays(subject: Subject) -> None:
+    before = copy.deepcopy(subject.graph.state_dict())
+    graph = rounded(subject.graph)
+    assert all(torch.equal(value, before[name]) for name, value in subject.graph.state_dict().items())
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in graph.modules())
+    large = [weight for weight in graph.parameters() if weight.numel() >= SMALLEST]
+    assert len(large) >= 1
     assert all(torch.equal(weight, weight.half().float()) for weight in large)
-    assert {weight.dtype for weight in network.parameters()} == {torch.float32}
+    assert {weight.dtype for weight in graph.parameters()} == {torch.float32}

@@ -52,6 +52,7 @@ def test_a_new_module_changes_nothing(double: torch.Generator) -> None:
     assert affinity.theta.shape == affinity.phi.shape == (2, 4, 3, 5)
 
 
+@torch.no_grad()
 def test_the_affinity_starts_as_a_soft_similarity_of_features() -> None:
     module = LGSA(320, 128)
     assert module.theta.weight is not module.phi.weight

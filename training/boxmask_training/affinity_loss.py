@@ -24,7 +24,7 @@ REFERENCE_POSITIONS = 41 * 41
 BLOCK_ELEMENTS = 1 << 18
 """Elements of one block of W: 1 MiB in float32, which stays in the cache of most machines."""
 BLOCK_ROWS = 128
-"""Rows that a block has at least: with fewer, adding up the gradient of phi costs more than the block itself."""
+"""Rows that a block has at least: with fewer, adding up phi's gradient costs more than the block itself."""
 
 
 def alpha_at(alpha: float, positions: int) -> float:

@@ -1,9 +1,9 @@
 """LGSA-DeepLab on two CPU cores: the paper's method with a small backbone and a short schedule.
 
 Two LGSA modules, alpha 10 000 and the random walk are the paper's (Xie et al. 2020). What differs serves the
-machine: EfficientNet-Lite0 at output stride 16 with its first two levels frozen, crops of 256 pixels, and AdamW,
-which in the 120 steps of a pilot went further than SGD (31.8 against 21.3 mIoU-7 on held-out training images).
-The cross-entropy is taken every 4 pixels, since a cell of 16 is coarse.
+machine: EfficientNet-Lite0 at output stride 16 with its first two levels frozen, crops of 256 pixels, and
+AdamW, which in the 120 steps of a pilot went further than SGD (31.8 against 21.3 mIoU-7 on held-out training
+images). The cross-entropy is taken every 4 pixels, since a cell of 16 is coarse.
 
 Cost: 6 epochs of 1288 images, 966 steps, about 32 minutes of one core; two runs share two cores.
 Expected: the table in README.

@@ -42,8 +42,8 @@ class LGSA(nn.Module):
         self.g = nn.Conv2d(channels, inner_channels, 1)
         self.h = nn.Conv2d(inner_channels, channels, 1)
         # The paper does not say how theta and phi start. Small and alike, they make the affinity a soft
-        # similarity of features: over a quarter of an image's positions, most to the position itself. PyTorch's
-        # own start is so large that every row takes all from one position, the same for most rows.
+        # similarity of features: over a quarter of an image's positions, most to the position itself.
+        # PyTorch's own start is so large that every row takes all from one position, the same for most rows.
         nn.init.normal_(self.theta.weight, std=EMBEDDING_STD)
         nn.init.zeros_(cast("Tensor", self.theta.bias))
         self.phi.load_state_dict(self.theta.state_dict())

@@ -9,7 +9,8 @@ import onnxruntime
 import pytest
 import torch
 
-from boxmask_export.graph import INPUTS, OPSET, OUTPUT, CfsGraph
+from boxmask_export.cfs import INPUTS, CfsGraph, cfs_subject
+from boxmask_export.graph import OPSET
 from tests.export.networks import CLASS_NAMES, SIZE
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _feed(batch: int) -> Feed:
 
 
 def _run(session: onnxruntime.InferenceSession, feed: Feed) -> NDArray[np.float32]:
-    return np.asarray(session.run([OUTPUT], feed)[0], dtype=np.float32)
+    return np.asarray(session.run([CfsGraph.output], feed)[0], dtype=np.float32)
 
 
 def test_inputs_and_output_are_the_contract_of_the_bundle(file: Path) -> None:
@@ -77,7 +78,7 @@ def test_any_batch_computes_what_the_network_computes(
 ) -> None:
     feed = _feed(batch)
     with torch.no_grad():
-        expected = CfsGraph(trained.network)(**{name: torch.from_numpy(feed[name]) for name in INPUTS})
+        expected = cfs_subject(trained).graph(**{name: torch.from_numpy(feed[name]) for name in INPUTS})
     found = _run(session, feed)
     assert found.shape == (batch, SIZE, SIZE)
     assert found.std() > 0.01
