@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from boxmask_core.atomic import write_bytes_atomically
 from boxmask_core.boundary import BoundaryIou, trimap
 from boxmask_core.errors import DatasetError
 from boxmask_core.evaluation import ConfusionMatrix
+from boxmask_core.formats.class_names import CLASS_NAMES, written_class_names
 from boxmask_core.formats.keys import listed_keys, listed_lines
 from boxmask_core.formats.voc import VOC_CLASSES
 from boxmask_core.palette import decode_indexed_png
@@ -38,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(argv)
     names = VOC_NAMES if options.names is None else listed_lines(options.names)
+    _require_same_classes(options.prediction, names)
     chosen = tuple(name.strip() for name in options.classes.split(",")) if options.classes else ()
     keys = _keys(options.truth) if options.ids is None else listed_keys(options.ids)
     evaluation = evaluate(
@@ -142,6 +145,18 @@ def _widths(text: str) -> tuple[int, ...]:
             f"expected whole numbers of 1 or more, such as 5,10, but got {text!r}"
         )
     return widths
+
+
+def _require_same_classes(prediction: Path, names: Sequence[str]) -> None:
+    """Refuses label maps that came with other class names: their indices mean something else."""
+    written = written_class_names(prediction) or names
+    for index, (found, wanted) in enumerate(zip_longest(written, names, fillvalue="nothing")):
+        if found != wanted:
+            raise DatasetError(
+                prediction,
+                f"its {CLASS_NAMES} calls class {index} {found!r}, but it is to be compared as {wanted!r}; "
+                "give --names the truth's class list, which must be the same (without it: VOC's 21)",
+            )
 
 
 def _keys(truth: Path) -> tuple[str, ...]:

@@ -71,6 +71,21 @@ def test_a_list_of_ids_chooses_the_images(folders: tuple[Path, Path], tmp_path: 
     assert result["iou"]["cat"] is None
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_label_maps_with_another_class_list_are_refused(folders: tuple[Path, Path], beside: bool) -> None:
+    """Their index 1 would silently be taken for VOC's."""
+    prediction, truth = folders
+    place = prediction.parent if beside else prediction
+    (place / "class_names.txt").write_text("background\ncat\ndog\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match="calls class 1 'cat', but it is to be compared as 'aeroplane'"):
+        run(prediction, truth)
+    (place / "class_names.txt").write_text("\n".join(VOC_NAMES[:-1]), encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"calls class 20 'nothing', but .* as 'tvmonitor'"):
+        run(prediction, truth)
+    (place / "class_names.txt").write_text("\n".join(VOC_NAMES), encoding="utf-8")
+    assert run(prediction, truth) == 0
+
+
 def test_names_may_come_from_a_file(folders: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("".join(f"class {index}\n" for index in range(21)))
     assert run(*folders, "--names", tmp_path / "names.txt", "--json", tmp_path / "out.json") == 0

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from boxmask_core.instances import MaskedImage
 
+CLASS_NAMES = "class_names.txt"
+
 
 def require_known_classes(image: MaskedImage, known: Container[str]) -> None:
     """Checks that every mask's class can be written.
@@ -41,4 +43,19 @@ def write_class_names(folder: Path, class_names: Sequence[str]) -> None:
         OSError: The file system refuses.
     """
     lines = "".join(f"{name}\n" for name in (BACKGROUND, *class_names))
-    write_bytes_atomically(folder / "class_names.txt", lines.encode())
+    write_bytes_atomically(folder / CLASS_NAMES, lines.encode())
+
+
+def written_class_names(folder: Path) -> tuple[str, ...] | None:
+    """Reads the class names that were written with a folder of label maps, or beside it.
+
+    Args:
+        folder: Where label maps lie.
+
+    Returns:
+        Names by class index, the background's first, or None where there are none.
+    """
+    for place in (folder, folder.parent):
+        if (file := place / CLASS_NAMES).is_file():
+            return tuple(file.read_text(encoding="utf-8").splitlines())
+    return None
