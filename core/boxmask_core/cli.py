@@ -37,7 +37,9 @@ COMMANDS: Mapping[str, Command] = {
     "segment": Command(
         "boxmask_convert.segment_command:main", "local", "give every pixel of images its class"
     ),
-    "evaluate": Command("boxmask_core.evaluate:main", "local", "compare label maps with the truth: mIoU"),
+    "evaluate": Command(
+        "boxmask_core.evaluate:main", "local", "compare label maps with the truth: mIoU, boundary IoU"
+    ),
     "train cfs": Command(
         "boxmask_training.cfs_command:main", "train", "train the network that makes the masks"
     ),

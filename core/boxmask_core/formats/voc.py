@@ -8,7 +8,7 @@ tools other than VOC's write 0-based edges under the same tags.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 from xml.etree.ElementTree import ParseError
 
@@ -165,7 +165,14 @@ def _split_keys(root: Path, split: str) -> tuple[str, ...]:
         raise DatasetError(root, f"there is no image set {split!r}; expected one of {known}")
     # Sets of one class in Main have a second column; a key is kept once, in the file's order.
     keys = dict.fromkeys(line.split()[0] for line in path.read_text().splitlines() if line.strip())
-    return tuple(checked_key(key, path) for key in keys)
+    return tuple(checked_key(_listed_key(key), path) for key in keys)
+
+
+def _listed_key(entry: str) -> str:
+    """Returns the key of a line; many lists of SBD's ``trainaug`` name files, ``/JPEGImages/KEY.jpg``."""
+    path = PurePosixPath(entry.lstrip("/"))
+    named = path.parts[:1] == ("JPEGImages",)
+    return path.relative_to("JPEGImages").with_suffix("").as_posix() if named else entry
 
 
 def _parse(path: Path) -> Element:

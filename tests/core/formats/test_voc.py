@@ -118,10 +118,21 @@ def test_a_split_is_looked_for_under_segmentation_and_then_under_main(folder: Fo
         VocDataset(folder.root, split="test")
 
 
+def test_a_list_of_files_is_read_as_a_list_of_keys(folder: Folder) -> None:
+    """The lists of SBD's ``trainaug`` that go round name image and label map."""
+    folder.add("2007_000032", element("cat", bndbox(1, 1, 5, 5)))
+    folder.add_set(
+        "Segmentation/trainaug", "/JPEGImages/2007_000032.jpg /SegmentationClassAug/2007_000032.png"
+    )
+    assert [record.key for record in records(VocDataset(folder.root, split="trainaug"))] == ["2007_000032"]
+
+
 def test_a_key_that_leads_out_of_the_folder_is_refused(folder: Folder) -> None:
     folder.add_set("Main/evil", "../../etc/passwd")
-    with pytest.raises(DatasetError, match="must lie inside the image folder"):
-        VocDataset(folder.root, split="evil")
+    folder.add_set("Main/worse", "/JPEGImages/../../etc/passwd.jpg")
+    for split in ("evil", "worse"):
+        with pytest.raises(DatasetError, match="must lie inside the image folder"):
+            VocDataset(folder.root, split=split)
 
 
 def test_without_a_split_all_annotations_are_read_in_order_of_their_keys(folder: Folder) -> None:
