@@ -5,7 +5,8 @@ The ideal W_gt shares a row's weight evenly among the positions of the row's cla
 
 Two implementations of one function: `dense_affinity_loss` holds the matrices and is there to be read and
 compared with; `affinity_loss` takes a block of rows at a time, so that its memory is linear in the number of
-positions.
+positions. It is the same on CUDA: with the paper's batch of 10 on 41 x 41 positions, three products of 256
+channels are 44 GFLOP beside some 3 TFLOP of ResNet-101: a fused kernel could gain nothing that shows.
 """
 
 from __future__ import annotations
