@@ -1,4 +1,4 @@
-"""The demo: a real server on a local socket, and a bulk conversion through it.
+"""The demo: a real server on a local socket, a bulk conversion through it, and a segmentation without boxes.
 
 Usage: ``python -m demo.run [OUT]``, by default ``demo-out``. ``make demo`` runs it.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boxmask_convert.command import main as convert
+from boxmask_convert.segment_command import main as segment
 from boxmask_core.bundle import starter_path
 from demo.make_dataset import make_dataset
 
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def main(out: Path, bundle: Path) -> int:
-    """Makes the dataset, starts a server, converts to two formats, stops the server.
+    """Makes the dataset, starts a server, converts to two formats, segments the photographs, stops the server.
 
     Args:
-        out: Where all goes: ``boxes``, ``voc`` and ``coco``.
+        out: Where all goes: ``boxes``, ``voc``, ``coco`` and ``labels``.
         bundle: The networks to serve.
 
     Returns:
-        The exit status of the first conversion that was not complete, or 0.
+        The exit status of the first command that was not complete, or 0.
     """
     data = make_dataset(out / "boxes")
     with running_server(bundle) as address:
@@ -36,8 +37,10 @@ def main(out: Path, bundle: Path) -> int:
         statuses = (
             convert([*common, "--to", "voc", str(out / "voc")]),
             convert([*common, "--to", "coco", str(out / "coco"), "--no-report"]),
+            segment([str(data / "JPEGImages"), str(out / "labels"), "--server", address, "--overwrite"]),
         )
     sys.stdout.write(f"\nMasks:  {out / 'voc' / 'SegmentationClass'} and {out / 'coco' / 'instances.json'}\n")
+    sys.stdout.write(f"Labels: {out / 'labels'}, the class of every pixel, found without boxes\n")
     sys.stdout.write(f"Report: {(out / 'voc' / 'report.html').resolve().as_uri()}\n")
     return next((status for status in statuses if status), 0)
 

@@ -60,5 +60,6 @@ def test_the_demo_ends_with_masks_and_a_report(tmp_path: Path, capfd: pytest.Cap
     for key in PHOTOGRAPHS:
         labels = decode_indexed_png((out / "voc" / "SegmentationClass" / f"{key}.png").read_bytes())
         assert labels.any()
+        assert decode_indexed_png((out / "labels" / f"{key}.png").read_bytes()).shape == labels.shape
     assert (out / "coco" / "instances.json").is_file()
     assert (out / "voc" / "report.html").as_uri() in capfd.readouterr().out

@@ -142,12 +142,12 @@ class TestResuming:
         assert _same(_state(out), _state(finished))
 
     def test_other_settings_are_refused(self, finished: Path, shapes: Shapes) -> None:
-        with pytest.raises(TrainingError, match=r"other settings, classes or boxes.*another --out"):
+        with pytest.raises(TrainingError, match=r"other settings, classes or data.*another --out"):
             train_cfs(shapes_job(shapes, finished, replace(SETTINGS, lr=1e-3)))
 
     def test_other_boxes_are_refused(self, finished: Path, shapes: Shapes) -> None:
         job = shapes_job(shapes, finished)
-        with pytest.raises(TrainingError, match="other settings, classes or boxes"):
+        with pytest.raises(TrainingError, match="other settings, classes or data"):
             train_cfs(replace(job, samples=job.samples[:-1]))
 
     def test_another_number_of_devices_is_refused(
