@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def main(out: Path, bundle: Path) -> int:
-    """Makes the dataset, starts a server, converts to two formats, segments the photographs, stops the server.
+    """Makes the dataset, starts a server, converts to two formats, segments, stops the server.
 
     Args:
         out: Where all goes: ``boxes``, ``voc``, ``coco`` and ``labels``.
