@@ -25,6 +25,7 @@ class Timings:
         decode_ms: Header check, decoding, orientation.
         crop_ms: Cropping the expanded boxes and resizing them; of a segmentation, drawing its views.
         network_ms: Waiting for the network: queue and batch together.
+        inference_ms: The network's own work: a batch's time shared out among its items.
         refine_ms: GrabCut, and resizing the probability; of a segmentation, carrying the scores back, and
             the CRF.
         encode_ms: Compositing and encoding.
@@ -34,6 +35,7 @@ class Timings:
     decode_ms: float
     crop_ms: float
     network_ms: float
+    inference_ms: float
     refine_ms: float
     encode_ms: float
     total_ms: float

@@ -102,6 +102,7 @@ def to_timings(timings: pb.Timings) -> Timings:
         decode_ms=timings.decode_ms,
         crop_ms=timings.crop_ms,
         network_ms=timings.network_ms,
+        inference_ms=timings.inference_ms,
         refine_ms=timings.refine_ms,
         encode_ms=timings.encode_ms,
         total_ms=timings.total_ms,

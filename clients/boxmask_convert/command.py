@@ -22,6 +22,7 @@ from boxmask_convert.report import write_report
 from boxmask_convert.run import run
 from boxmask_convert.settings import Settings
 from boxmask_convert.stage import SUMMARY, Stage
+from boxmask_convert.stage_times import told
 from boxmask_convert.summary import Summary, summarise
 from boxmask_convert.tally import Tally
 from boxmask_core.bundle import CFS
@@ -105,7 +106,7 @@ def _outcome(summary: Summary, settings: Settings) -> str:
         lines.append(f"failed  {kinds}; see {settings.out / ERRORS}")
     if settings.report:
         lines.append(f"report  {settings.out / REPORT}")
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in lines) + told(summary.busy)
 
 
 def _settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Settings:

@@ -34,13 +34,13 @@ def open_local_labeler(settings: Settings) -> PipelineThread[Question, Answer]:
         MissingExtraError: The networks' runtime is not installed.
     """
     with _asking_for_the_server("boxmask convert"):
+        from boxmask_server.cores import CFS_THREADS, available_cores
         from boxmask_server.engine import CfsEngine
-        from boxmask_server.host_pool import available_cores
     workers = settings.workers or available_cores()
     if settings.method != "cfs":
         return PipelineThread(_labeling(None, workers), f"this process, {workers} workers")
     bundle = Bundle.load(settings.bundle or starter_path())
-    engine = CfsEngine(bundle, device=settings.device, threads=workers)
+    engine = CfsEngine(bundle, device=settings.device, threads=CFS_THREADS)
     return PipelineThread(_labeling(engine, workers), _description(engine, workers, bundle))
 
 
@@ -53,7 +53,7 @@ def open_local_segmenter(settings: SegmentSettings) -> PipelineThread[SegmentQue
         MissingExtraError: The networks' runtime is not installed.
     """
     with _asking_for_the_server("boxmask segment"):
-        from boxmask_server.host_pool import available_cores
+        from boxmask_server.cores import available_cores
         from boxmask_server.segmentation_engine import SegmentationEngine
     workers = settings.workers or available_cores()
     bundle = Bundle.load(settings.bundle or starter_path())
@@ -129,6 +129,7 @@ def _answer(answer: pipeline.Answer) -> Answer:
             decode_ms=timings.decode_ms,
             crop_ms=timings.crop_ms,
             network_ms=timings.network_ms,
+            inference_ms=timings.inference_ms,
             refine_ms=timings.refine_ms,
             encode_ms=0.0,
             total_ms=timings.total_ms,

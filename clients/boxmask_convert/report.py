@@ -185,12 +185,12 @@ def _ladder(summary: Summary) -> str:
 
 def _stages(summary: Summary) -> str:
     images = max(summary.images_converted, 1)
-    rows = ((stage, total, f"{total / images:.1f} ms") for stage, total in summary.stage_ms.items())
-    explanation = (
-        "Mean per image. Stages run side by side and boxes of an image too, so the sum exceeds the wall time;"
-        " network counts the wait for a batch as well."
+    rows = (
+        (stage, threads, f"{threads:.2f} ({summary.stage_ms[stage] / images:.1f} ms per image)")
+        for stage, threads in summary.busy.items()
     )
-    return section("Time", explanation, bars(("Stage", "Per image"), rows))
+    explanation = "Threads at work on average, without waiting. The busiest stage limits the speed."
+    return section("Time", explanation, bars(("Stage", "Busy"), rows))
 
 
 def _settings(summary: Summary) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import islice
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
@@ -50,10 +49,9 @@ def run(plan: Plan, labeler: Labeler, writer: MaskWriter, failures: FailureLog, 
         answer = answer_of(future, prepared.record.key, prepared.record.path, failures)
         if answer is None:
             continue
-        start = perf_counter()
-        file_name = prepared.record.path.relative_to(plan.dataset.image_root).as_posix()
-        writer.write(MaskedImage(prepared.record.key, file_name, answer.width, answer.height, answer.masks))
-        tally.stage_ms["write"] += (perf_counter() - start) * 1000
+        with tally.times.measured("write"):
+            name = prepared.record.path.relative_to(plan.dataset.image_root).as_posix()
+            writer.write(MaskedImage(prepared.record.key, name, answer.width, answer.height, answer.masks))
         tally.turned += prepared.turned
         tally.add(prepared.record, answer)
 
@@ -61,9 +59,8 @@ def run(plan: Plan, labeler: Labeler, writer: MaskWriter, failures: FailureLog, 
 def _asked(plan: Plan, labeler: Labeler, tally: Tally) -> Iterator[tuple[Prepared, Future[Answer] | None]]:
     """Yields records in order; each is being answered from then on."""
     for record in islice(plan.dataset, len(plan)):
-        start = perf_counter()
-        prepared = prepare(record, plan.settings)
-        tally.stage_ms["read"] += (perf_counter() - start) * 1000
+        with tally.times.measured("read"):
+            prepared = prepare(record, plan.settings)
         if not isinstance(record, RecordError):
             tally.annotated += len(record.instances) + len(record.issues)
         yield prepared, labeler.submit(prepared.question) if prepared.question else None

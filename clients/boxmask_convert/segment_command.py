@@ -22,6 +22,7 @@ from boxmask_convert.segment_run import SCORES, run
 from boxmask_convert.segment_summary import SegmentTally, summarise
 from boxmask_convert.settings import SegmentSettings
 from boxmask_convert.stage import SUMMARY, Stage
+from boxmask_convert.stage_times import told
 from boxmask_core.errors import InvalidRequestError
 from boxmask_core.formats.class_names import write_class_names
 from boxmask_core.segmentation import checked_scales
@@ -112,11 +113,11 @@ def _plan(settings: SegmentSettings, images: int, segmenter: str) -> str:
 def _outcome(summary: SegmentSummary, settings: SegmentSettings) -> str:
     rate = summary.images_segmented / summary.seconds if summary.seconds else 0.0
     count = f"{summary.images_segmented} of {summary.images} images"
-    told = f"done    {count}, in {summary.seconds:.1f} s ({rate:.1f} images/s)\n"
+    lines = f"done    {count}, in {summary.seconds:.1f} s ({rate:.1f} images/s)\n"
     if summary.failures:
         kinds = ", ".join(f"{times} {kind}" for kind, times in summary.failures.items())
-        told += f"failed  {kinds}; see {settings.out / ERRORS}\n"
-    return told
+        lines += f"failed  {kinds}; see {settings.out / ERRORS}\n"
+    return lines + told(summary.busy)
 
 
 def _settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> SegmentSettings:

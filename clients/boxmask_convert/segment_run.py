@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
@@ -61,9 +60,8 @@ def run(
         answer = answer_of(question, image.key, image.path, failures)
         if answer is None:
             continue
-        start = perf_counter()
-        _write(out, image.key, answer)
-        tally.stage_ms["write"] += (perf_counter() - start) * 1000
+        with tally.times.measured("write"):
+            _write(out, image.key, answer)
         tally.add(answer)
 
 
@@ -72,13 +70,12 @@ def _asked(
 ) -> Iterator[tuple[ImageFile, Future[Segmentation] | ImageFailedError]]:
     """Yields images in order; each is being answered from then on, if it can be read."""
     for image in images:
-        start = perf_counter()
         try:
-            data = read_image(image.path)
+            with tally.times.measured("read"):
+                data = read_image(image.path)
         except ImageFailedError as error:
             yield image, error
             continue
-        tally.stage_ms["read"] += (perf_counter() - start) * 1000
         question = SegmentQuestion(data, settings.crf, settings.scales, settings.flip, settings.scores)
         yield image, segmenter.submit(question)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from boxmask_convert.tally import add_times
+from boxmask_convert.stage_times import StageTimes
 from boxmask_core.palette import BACKGROUND
 
 if TYPE_CHECKING:
@@ -49,14 +48,14 @@ class SegmentTally:
         images: Label maps written.
         classes: By class index.
         class_names: Names of the classes, the background not among them; empty before the first answer.
-        stage_ms: Milliseconds spent in each stage, all images together.
+        times: Where the work went.
         model_digests: Digests of the networks that answered; more than one if a server changed its own.
     """
 
     images: int = 0
     classes: dict[int, ClassFound] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
-    stage_ms: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    times: StageTimes = field(default_factory=StageTimes)
     model_digests: set[str] = field(default_factory=set)
 
     def add(self, answer: Segmentation) -> None:
@@ -66,8 +65,7 @@ class SegmentTally:
         self.model_digests.add(answer.model_digest)
         for found in answer.classes:
             self.classes.setdefault(found.index, ClassFound()).add(found)
-        add_times(self.stage_ms, answer.timings)
-        self.stage_ms["encode"] += answer.timings.encode_ms
+        self.times.add(answer.timings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,8 @@ class SegmentSummary:
         images_failed: Images that failed.
         classes: By name: images, pixels and mean probability of those that were found, the background first.
         failures: Failures by kind.
-        stage_ms: Milliseconds in each stage, all images together; stages run side by side.
+        stage_ms: Milliseconds of work in each stage, all images together; stages run side by side.
+        busy: Threads at work in each stage on average, the busiest first: it limits the speed.
         seconds: From the first image to the last.
     """
 
@@ -106,6 +105,7 @@ class SegmentSummary:
     classes: Mapping[str, Mapping[str, float]]
     failures: Mapping[str, int]
     stage_ms: Mapping[str, float]
+    busy: Mapping[str, float]
     seconds: float
 
     def to_json(self) -> bytes:
@@ -140,7 +140,8 @@ def summarise(
         images_failed=failures.images,
         classes={names[index]: _facts(found) for index, found in sorted(tally.classes.items())},
         failures={kind.value: count for kind, count in sorted(failures.kinds.items())},
-        stage_ms={stage: round(total, 1) for stage, total in tally.stage_ms.items()},
+        stage_ms=tally.times.totals(),
+        busy=tally.times.busy(seconds),
         seconds=round(seconds, 2),
     )
 

@@ -63,7 +63,8 @@ class Summary:
         qualities: Masks by tenth of quality, from 0 to 1.
         failures: Failures by kind.
         losses: What the format could not hold, and how often.
-        stage_ms: Milliseconds in each stage, all images together; stages run side by side.
+        stage_ms: Milliseconds of work in each stage, all images together; stages run side by side.
+        busy: Threads at work in each stage on average, the busiest first: it limits the speed.
         seconds: From the first image to the last.
     """
 
@@ -89,6 +90,7 @@ class Summary:
     failures: Mapping[str, int]
     losses: Mapping[str, int]
     stage_ms: Mapping[str, float]
+    busy: Mapping[str, float]
     seconds: float
 
     def to_json(self) -> bytes:
@@ -137,7 +139,8 @@ def summarise(
         qualities=tuple(tally.qualities),
         failures={kind.value: count for kind, count in sorted(failures.kinds.items())},
         losses=dict(losses),
-        stage_ms={stage: round(total, 1) for stage, total in tally.stage_ms.items()},
+        stage_ms=tally.times.totals(),
+        busy=tally.times.busy(seconds),
         seconds=round(seconds, 2),
     )
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from boxmask_convert.samples import SampleChooser
+from boxmask_convert.stage_times import StageTimes
 from boxmask_core.grabcut import Fallback
 
 if TYPE_CHECKING:
-    from boxmask_client import Answer, Timings
+    from boxmask_client import Answer
     from boxmask_core.instances import ImageRecord, InstanceMask
 
 QUALITY_BINS = 10
@@ -53,7 +54,7 @@ class Tally:
         classes: By class name.
         fallbacks: Masks by the rung of the ladder that gave them.
         qualities: Masks by tenth of quality.
-        stage_ms: Milliseconds spent in each stage, all images together.
+        times: Where the work went.
         model_digests: Digests of the networks that answered; more than one if a server changed its own.
         samples: What the report shows.
     """
@@ -64,7 +65,7 @@ class Tally:
     classes: dict[str, ClassTally] = field(default_factory=dict)
     fallbacks: Counter[Fallback] = field(default_factory=Counter)
     qualities: list[int] = field(default_factory=lambda: [0] * QUALITY_BINS)
-    stage_ms: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    times: StageTimes = field(default_factory=StageTimes)
     model_digests: set[str] = field(default_factory=set)
     samples: SampleChooser = field(default_factory=SampleChooser)
 
@@ -85,12 +86,4 @@ class Tally:
         for name in {mask.instance.class_name for mask in answer.masks}:
             self.classes[name].images += 1
         self.samples.add(record, answer.masks)
-        add_times(self.stage_ms, answer.timings)
-
-
-def add_times(stage_ms: defaultdict[str, float], times: Timings) -> None:
-    """Adds the times of one answer to the milliseconds of the stages."""
-    stage_ms["decode"] += times.decode_ms
-    stage_ms["crop"] += times.crop_ms
-    stage_ms["network"] += times.network_ms
-    stage_ms["refine"] += times.refine_ms
+        self.times.add(answer.timings)

@@ -53,6 +53,11 @@ class Admission:
             if self._unanswered == 0:
                 self._idle.set()
 
+    @property
+    def unanswered(self) -> int:
+        """Requests that are worked on or wait."""
+        return self._unanswered
+
     def close(self) -> None:
         """Lets nobody in from now on; who is inside, or already waits, is answered."""
         self.closed.set()

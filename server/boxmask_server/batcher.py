@@ -1,6 +1,8 @@
 """Gathers single items into batches. It knows nothing of what the items are.
 
 Where items are of kinds that do not go together, a batch holds one kind, that of the item that waits longest.
+Within a batch the items with the most work behind them come first and are answered first: what takes longest
+afterwards is begun first, so that nobody waits for a straggler at the end.
 
 There is no loop that could die and no timer: every arrival and every finished batch asks whether a batch
 may leave. A partial batch leaves when nothing runs, so an idle machine adds no delay; a full one leaves
@@ -34,6 +36,7 @@ IN_FLIGHT = 2
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry(Generic[Item, Result]):
     item: Item
+    work: float
     answer: asyncio.Future[Result]
 
 
@@ -68,8 +71,12 @@ class Batcher(Generic[Item, Result]):
         self._look_is_due = False
         self._closed = False
 
-    async def submit(self, item: Item) -> Result:
+    async def submit(self, item: Item, work: float = 0.0) -> Result:
         """Returns the item's result; waits at the door while the batcher is full.
+
+        Args:
+            item: The item.
+            work: How much work its caller has with the result, in any unit.
 
         Raises:
             DrainingError: The batcher is closed.
@@ -78,7 +85,7 @@ class Batcher(Generic[Item, Result]):
         async with self._room:
             if self._closed:
                 raise DrainingError
-            entry: _Entry[Item, Result] = _Entry(item, asyncio.get_running_loop().create_future())
+            entry: _Entry[Item, Result] = _Entry(item, work, asyncio.get_running_loop().create_future())
             self._queue.append(entry)
             self._look_soon()
             return await entry.answer
@@ -113,7 +120,7 @@ class Batcher(Generic[Item, Result]):
             return []
         taken = set(map(id, batch))
         self._queue = deque(entry for entry in self._queue if id(entry) not in taken)
-        return batch
+        return sorted(batch, key=lambda entry: -entry.work)
 
     def _oldest_kind(self) -> list[_Entry[Item, Result]]:
         """Returns what would leave: the oldest entry and the next of its kind, in the order of arrival."""

@@ -145,6 +145,7 @@ def timings_of(timings: Timings, encode_ms: float) -> pb.Timings:
         decode_ms=timings.decode_ms,
         crop_ms=timings.crop_ms,
         network_ms=timings.network_ms,
+        inference_ms=timings.inference_ms,
         refine_ms=timings.refine_ms,
         encode_ms=encode_ms,
         total_ms=timings.total_ms + encode_ms,

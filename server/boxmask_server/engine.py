@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from boxmask_core.bundle import CFS
 from boxmask_core.errors import BundleError
-from boxmask_server.session import CPU, CUDA, Session, parts
+from boxmask_server.session import CPU, CUDA, Inferred, Session, parts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,6 +26,19 @@ BATCH_SIZES = {
     # On CUDA a fixed set of shapes, each warmed up before the first request.
     CUDA: (1, 2, 4, 8, 16, 32),
 }
+
+
+class Spread(Protocol):
+    """Goes through work, in one thread or in several; yields the results in order, as ``map`` does."""
+
+    def __call__(
+        self,
+        function: Callable[[Sequence[CfsInput], int], list[Inferred]],
+        items: Iterable[Sequence[CfsInput]],
+        sizes: Iterable[int],
+        /,
+    ) -> Iterator[list[Inferred]]:
+        """Yields what the function gives every pair."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,11 +102,24 @@ class CfsEngine:
         Returns:
             float32, 0 to 1, ``(size, size)`` each, in the batch's order.
         """
-        answers: list[NDArray[np.float32]] = []
-        for start, stop, size in parts(len(batch), self._sizes):
-            foreground = self._session.run("foreground", self._feed(batch[start:stop], size))
-            answers.extend(foreground[: stop - start])
-        return answers
+        return [found.values for found in self.infer(batch)]
+
+    def infer(self, batch: Sequence[CfsInput], spread: Spread = map) -> list[Inferred]:
+        """Does what `run` does, and says how long each item took.
+
+        Args:
+            batch: The items.
+            spread: How the parts of the batch are gone through: ``map`` for one after the other, an
+                executor's ``map`` for side by side, which is worth it on the CPU.
+        """
+        return list(chain.from_iterable(spread(self._part, *self._parts(batch))))
+
+    def _parts(self, batch: Sequence[CfsInput]) -> tuple[list[Sequence[CfsInput]], list[int]]:
+        cuts = list(parts(len(batch), self._sizes))
+        return [batch[start:stop] for start, stop, _ in cuts], [size for _, _, size in cuts]
+
+    def _part(self, items: Sequence[CfsInput], size: int) -> list[Inferred]:
+        return self._session.run("foreground", self._feed(items, size), len(items))
 
     def _feed(
         self, items: Sequence[CfsInput], size: int

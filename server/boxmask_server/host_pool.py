@@ -7,14 +7,11 @@ pixels need not be copied.
 from __future__ import annotations
 
 import asyncio
-import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
-import cv2
+from boxmask_server.cores import one_thread_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
-
-CGROUP = Path("/sys/fs/cgroup")
 
 
 class HostPool:
@@ -37,8 +32,10 @@ class HostPool:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        cv2.setNumThreads(1)  # the workers are the parallelism; the setting holds for the whole process
+        one_thread_each()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="boxmask-host")
+        self.map = self._threads.map
+        """Goes through work in the pool's threads; blocks, so it is not for the event loop."""
 
     async def run(
         self, function: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs
@@ -54,26 +51,3 @@ class HostPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
-
-
-def available_cores(cgroup: Path = CGROUP) -> int:
-    """Returns how many cores this process may really use: its affinity, capped by the container's quota.
-
-    Args:
-        cgroup: Where the control groups are mounted.
-    """
-    affinity = len(os.sched_getaffinity(0))
-    quota = _quota(cgroup)
-    return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
-
-
-def _quota(cgroup: Path) -> float | None:
-    unified, legacy = cgroup / "cpu.max", cgroup / "cpu"
-    if unified.is_file():
-        quota, period = unified.read_text(encoding="ascii").split()
-        return None if quota == "max" else int(quota) / int(period)
-    if (legacy / "cpu.cfs_quota_us").is_file():
-        quota_us = int((legacy / "cpu.cfs_quota_us").read_text(encoding="ascii"))
-        period_us = int((legacy / "cpu.cfs_period_us").read_text(encoding="ascii"))
-        return None if quota_us <= 0 else quota_us / period_us
-    return None

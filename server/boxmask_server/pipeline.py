@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +19,7 @@ from boxmask_server.batcher import Batcher
 from boxmask_server.concurrency import all_results
 from boxmask_server.engine import CfsInput
 from boxmask_server.host_steps import cfs_mask, filled_mask, grabcut_mask, open_image, since, timed
+from boxmask_server.session import CPU
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from boxmask_core.instances import Instance, InstanceMask
     from boxmask_server.engine import CfsEngine
     from boxmask_server.host_pool import HostPool
+    from boxmask_server.session import Inferred
 
 
 class Method(enum.StrEnum):
@@ -84,6 +87,7 @@ class Timings:
         crop_ms: Cropping and resizing the expanded boxes; of a segmentation, resizing and padding the image.
         network_ms: Waiting for the network, queue and batch together: the longest of the boxes; of a
             segmentation, all views.
+        inference_ms: The network's own work, a batch's time shared out among its items.
         refine_ms: GrabCut, and resizing the probability; of a segmentation, carrying the scores back, and
             the CRF.
         total_ms: From the question to the masks.
@@ -92,6 +96,7 @@ class Timings:
     decode_ms: float
     crop_ms: float
     network_ms: float
+    inference_ms: float
     refine_ms: float
     total_ms: float
 
@@ -120,6 +125,7 @@ class _BoxAnswer:
     mask: InstanceMask
     crop_ms: float = 0.0
     network_ms: float = 0.0
+    inference_ms: float = 0.0
     refine_ms: float = 0.0
 
 
@@ -139,7 +145,7 @@ class PseudoLabeler:
         self.limits = limits or Limits()
         self.pool = pool
         self._engine = engine
-        self._batcher = Batcher(engine.run, max_batch=max_batch, capacity=4 * max_batch) if engine else None
+        self._batcher = _batcher(engine, pool, max_batch) if engine is not None else None
         self._class_indices = {name: i for i, name in enumerate(engine.class_names)} if engine else {}
         # Memory stays flat: enough images and boxes to fill a running batch, a prepared one and the pool.
         self._open_images = asyncio.Semaphore(pool.workers + 2 * max_batch)
@@ -184,6 +190,7 @@ class PseudoLabeler:
                 decode_ms=decode_ms,
                 crop_ms=sum(box.crop_ms for box in boxes),
                 network_ms=max((box.network_ms for box in boxes), default=0.0),
+                inference_ms=sum(box.inference_ms for box in boxes),
                 refine_ms=sum(box.refine_ms for box in boxes),
                 total_ms=since(start),
             ),
@@ -212,14 +219,22 @@ class PseudoLabeler:
         instance: Instance,
         refine: bool,
         engine: CfsEngine,
-        batcher: Batcher[CfsInput, NDArray[np.float32]],
+        batcher: Batcher[CfsInput, Inferred],
     ) -> _BoxAnswer:
         crop, crop_ms = await self.pool.run(timed, network_crop, image, instance.box, engine.input_size)
         asked = perf_counter()
         class_index = self._class_indices.get(instance.class_name)
-        probability = await batcher.submit(CfsInput(crop.pixels, crop.box_mask, class_index))
+        found = await batcher.submit(
+            CfsInput(crop.pixels, crop.box_mask, class_index), work=crop.window.area if refine else 0.0
+        )
         network_ms = since(asked)
         mask, refine_ms = await self.pool.run(
-            timed, cfs_mask, image, instance, probability, crop.window, refine=refine
+            timed, cfs_mask, image, instance, found.values, crop.window, refine=refine
         )
-        return _BoxAnswer(mask, crop_ms, network_ms, refine_ms)
+        return _BoxAnswer(mask, crop_ms, network_ms, found.milliseconds, refine_ms)
+
+
+def _batcher(engine: CfsEngine, pool: HostPool, max_batch: int) -> Batcher[CfsInput, Inferred]:
+    # On the CPU the network runs in the host pool's threads, so that no core is asked for twice.
+    run = partial(engine.infer, spread=pool.map) if engine.provider == CPU else engine.infer
+    return Batcher(run, max_batch=max_batch, capacity=4 * max_batch)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from boxmask_core.bundle import CFS, LGSA
 from boxmask_core.errors import BundleError
+from boxmask_server.cores import CFS_THREADS
 from boxmask_server.engine import CfsEngine
 from boxmask_server.host_pool import HostPool
 from boxmask_server.pipeline import PseudoLabeler
@@ -58,13 +59,13 @@ def open_engines(bundle: Bundle, *, device: Device, threads: int) -> Engines:
     Args:
         bundle: The bundle.
         device: ``cuda`` or nothing, ``cpu``, or ``auto``: CUDA where it works and the CPU elsewhere.
-        threads: Threads that one run may use on the CPU.
+        threads: Threads that one run of the segmentation network may use on the CPU.
 
     Raises:
         BundleError: It holds none that is known, or one that does not fit.
         DeviceError: ``cuda`` was asked for and is not really active.
     """
-    cfs = CfsEngine(bundle, device=device, threads=threads) if CFS in bundle.networks else None
+    cfs = CfsEngine(bundle, device=device, threads=CFS_THREADS) if CFS in bundle.networks else None
     lgsa = SegmentationEngine(bundle, device=device, threads=threads) if LGSA in bundle.networks else None
     if cfs is None and lgsa is None:
         raise BundleError(bundle.root, f"it holds neither a network {CFS!r} nor {LGSA!r}; export one into it")

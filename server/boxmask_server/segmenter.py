@@ -92,7 +92,7 @@ class Segmenter:
         self.pool = pool
         self._engine = engine
         batch = engine.max_batch
-        self._batcher = Batcher(engine.run, max_batch=batch, capacity=4 * batch, kind=_shape)
+        self._batcher = Batcher(engine.infer, max_batch=batch, capacity=4 * batch, kind=_shape)
         # Memory stays flat: enough images to fill a running batch, a prepared one and the pool.
         self._open_images = asyncio.Semaphore(pool.workers + 2 * batch)
 
@@ -121,16 +121,23 @@ class Segmenter:
         async with self._open_images:
             shown = await self.pool.run(show, question, self._engine.size, self.limits.max_pixels)
             asked = perf_counter()
-            scores = await all_results(self._batcher.submit(picture.pixels) for picture in shown.pictures)
+            found = await all_results(self._batcher.submit(picture.pixels) for picture in shown.pictures)
             network_ms = since(asked)
-            result = await self.pool.run(conclude, shown, scores)
+            result = await self.pool.run(conclude, shown, [each.values for each in found])
         return SegmentAnswer(
             labelling=result.labelling,
             canvas=shown.base.unpadded(),
             probabilities=result.probabilities if question.scores else None,
             canvases=tuple(dict.fromkeys(picture.canvas for picture in shown.pictures)),
             class_names=self._engine.class_names,
-            timings=Timings(shown.decode_ms, shown.draw_ms, network_ms, result.conclude_ms, since(start)),
+            timings=Timings(
+                decode_ms=shown.decode_ms,
+                crop_ms=shown.draw_ms,
+                network_ms=network_ms,
+                inference_ms=sum(each.milliseconds for each in found),
+                refine_ms=result.conclude_ms,
+                total_ms=since(start),
+            ),
             model_digest=self._engine.digest,
         )
 

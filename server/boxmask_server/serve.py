@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
@@ -14,15 +15,17 @@ import grpc
 
 from boxmask_core.bundle import Bundle, starter_path
 from boxmask_server.converters import model_of
-from boxmask_server.host_pool import available_cores
+from boxmask_server.cores import available_cores
 from boxmask_server.pipeline import Limits
 from boxmask_server.pipelines import Engines, open_engines, open_pipelines
 from boxmask_server.server import Server, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 DEFAULTS = Limits()
+
+logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -55,13 +58,24 @@ async def _serve(engines: Engines, arguments: argparse.Namespace) -> int:
         engines, workers=arguments.workers, limits=limits, max_batch=arguments.max_batch
     ) as pipelines:
         server = Server(pipelines, models, settings)
-        address = await server.start()
-        sys.stdout.write(f"listening on {address}\n")
-        sys.stdout.flush()
-        await stop.wait()
-        logging.getLogger(__name__).info("draining, at most %g s", arguments.grace)
-        await server.drain(arguments.grace)
+        with _metrics(server, arguments.metrics):
+            address = await server.start()
+            sys.stdout.write(f"listening on {address}\n")
+            sys.stdout.flush()
+            await stop.wait()
+            logger.info("draining, at most %g s", arguments.grace)
+            await server.drain(arguments.grace)
     return 0
+
+
+@contextlib.contextmanager
+def _metrics(server: Server, address: str | None) -> Iterator[None]:
+    if address is None:
+        yield
+        return
+    with server.metrics.serve(address) as taken:
+        logger.info("metrics at http://%s/metrics", taken)
+        yield
 
 
 def _stop_signal() -> asyncio.Event:
@@ -98,8 +112,13 @@ def _parser() -> argparse.ArgumentParser:
     add("bundle", nargs="?", type=Path, help="bundle folder; without it, the one that boxmask ships")
     add("--listen", metavar="ADDR", default="127.0.0.1:8500", help="HOST:PORT or unix:PATH")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the networks run")
-    add("--threads", type=_positive, default=cores, help="threads of one network run on the CPU")
-    add("--workers", type=_positive, default=cores, help="threads that decode, cut and encode")
+    add("--threads", type=_positive, default=cores, help="threads of one segmentation run on the CPU")
+    add(
+        "--workers",
+        type=_positive,
+        default=cores,
+        help="threads that decode, cut, encode and, on the CPU, run CFS",
+    )
     add("--max-batch", type=_positive, default=16, help="boxes that the network is given at once")
     add("--max-bytes", type=_positive, default=DEFAULTS.max_bytes, help="bytes of one encoded image")
     add("--max-pixels", type=_positive, default=DEFAULTS.max_pixels, help="pixels of one image")
@@ -107,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--queue", type=_positive, default=256, help="requests inside; more are refused")
     add("--stream-window", type=_positive, default=16, help="unanswered items of one stream")
     add("--grace", type=_seconds, default=30.0, help="seconds that a drain may take")
+    add("--metrics", metavar="HOST:PORT", help="where Prometheus metrics are served; without it, nowhere")
     add("--tls-cert", type=Path, help="PEM certificate chain; needs --tls-key")
     add("--tls-key", type=Path, help="PEM private key; needs --tls-cert")
     return parser

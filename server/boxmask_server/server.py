@@ -16,6 +16,7 @@ from boxmask.v1 import labeling_pb2 as pb
 from boxmask.v1 import labeling_pb2_grpc as pb_grpc
 from boxmask_core.errors import ListenError
 from boxmask_server.admission import Admission
+from boxmask_server.metrics import Metrics
 from boxmask_server.service import LabelingService
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ class Server:
         pipelines: Do the work; the server neither opens nor closes them.
         models: The networks that it runs.
         settings: How to listen.
+
+    Attributes:
+        metrics: What it counts.
     """
 
     def __init__(self, pipelines: Pipelines, models: Sequence[pb.Model], settings: Settings) -> None:
@@ -63,7 +67,8 @@ class Server:
         self._admission = Admission(settings.queue)
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(options=_options(pipelines.labeler.limits.max_bytes))
-        service = LabelingService(pipelines, models, self._admission, settings.stream_window)
+        self.metrics = Metrics(pipelines.labeler.pool.workers, lambda: self._admission.unanswered)
+        service = LabelingService(pipelines, models, self._admission, self.metrics, settings.stream_window)
         pb_grpc.add_LabelingServiceServicer_to_server(service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection(

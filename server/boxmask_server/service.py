@@ -20,11 +20,13 @@ from boxmask_server.window import answered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from typing import Any
 
     import grpc
 
     from boxmask_server.admission import Admission
+    from boxmask_server.metrics import Metrics
     from boxmask_server.pipelines import Pipelines
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -41,34 +43,43 @@ class LabelingService(pb_grpc.LabelingServiceServicer):
         pipelines: Do the work.
         models: The networks, for ListModels and GetModel; label maps start with the first one's classes.
         admission: The door.
+        metrics: Counts what is asked and what is done.
         stream_window: Unanswered items of one stream before the next is read.
     """
 
     def __init__(
-        self, pipelines: Pipelines, models: Sequence[pb.Model], admission: Admission, stream_window: int
+        self,
+        pipelines: Pipelines,
+        models: Sequence[pb.Model],
+        admission: Admission,
+        metrics: Metrics,
+        stream_window: int,
     ) -> None:
         self._labeler = pipelines.labeler
         self._segmenter = pipelines.segmenter
         self._models = {model.name: model for model in models}
         self._network_classes = tuple(models[0].class_names) if models else ()
         self._admission = admission
+        self._metrics = metrics
         self._stream_window = stream_window
 
     async def PseudoLabel(  # noqa: N802, D102 - named and documented in the contract
         self, request: pb.PseudoLabelRequest, context: Context
     ) -> pb.PseudoLabelResponse:
-        return await _single(self._label(request, wait=False), context)
+        counted = self._metrics.counted("PseudoLabel")
+        return await _single(self._label(request, wait=False), context, counted)
 
     async def Segment(  # noqa: N802, D102
         self, request: pb.SegmentRequest, context: Context
     ) -> pb.SegmentResponse:
-        return await _single(self._segment(request, wait=False), context)
+        return await _single(self._segment(request, wait=False), context, self._metrics.counted("Segment"))
 
     async def StreamPseudoLabel(  # noqa: N802, D102
         self, request_iterator: AsyncIterator[pb.StreamPseudoLabelRequest], context: Context
     ) -> AsyncIterator[pb.StreamPseudoLabelResponse]:
         async def answer(item: pb.StreamPseudoLabelRequest) -> pb.StreamPseudoLabelResponse:
-            return pb.StreamPseudoLabelResponse(response=await self._label(item.request, wait=True))
+            with self._metrics.counted("StreamPseudoLabel"):
+                return pb.StreamPseudoLabelResponse(response=await self._label(item.request, wait=True))
 
         stream = self._stream(request_iterator, answer, pb.StreamPseudoLabelResponse, context)
         async with contextlib.aclosing(stream):
@@ -79,7 +90,8 @@ class LabelingService(pb_grpc.LabelingServiceServicer):
         self, request_iterator: AsyncIterator[pb.StreamSegmentRequest], context: Context
     ) -> AsyncIterator[pb.StreamSegmentResponse]:
         async def answer(item: pb.StreamSegmentRequest) -> pb.StreamSegmentResponse:
-            return pb.StreamSegmentResponse(response=await self._segment(item.request, wait=True))
+            with self._metrics.counted("StreamSegment"):
+                return pb.StreamSegmentResponse(response=await self._segment(item.request, wait=True))
 
         stream = self._stream(request_iterator, answer, pb.StreamSegmentResponse, context)
         async with contextlib.aclosing(stream):
@@ -107,6 +119,7 @@ class LabelingService(pb_grpc.LabelingServiceServicer):
             answer = await self._labeler.pseudo_label(question_of(request))
             response = await self._labeler.pool.run(response_of, answer, wanted)
         response.timings.total_ms = since(arrival)
+        self._metrics.worked(response.timings)
         return response
 
     async def _segment(self, request: pb.SegmentRequest, *, wait: bool) -> pb.SegmentResponse:
@@ -117,6 +130,7 @@ class LabelingService(pb_grpc.LabelingServiceServicer):
             answer = await self._segmenter.segment(segment_question_of(request))
             response = await self._segmenter.pool.run(segment_response_of, answer)
         response.timings.total_ms = since(arrival)
+        self._metrics.worked(response.timings)
         return response
 
     async def _stream(
@@ -142,14 +156,22 @@ class LabelingService(pb_grpc.LabelingServiceServicer):
         return ModelNotFoundError(name, tuple(sorted(self._models)))
 
 
-async def _single(work: Coroutine[Any, Any, Response], context: Context) -> Response:
+async def _single(
+    work: Coroutine[Any, Any, Response], context: Context, counted: AbstractContextManager[None]
+) -> Response:
     """Answers one call, by its result or by its error."""
     try:
-        return await asyncio.wait_for(work, context.time_remaining())
-    except TimeoutError:
-        await abort(context, DeadlineError())
+        with counted:
+            return await _in_time(work, context.time_remaining())
     except Exception as error:
         await abort(context, error)
+
+
+async def _in_time(work: Coroutine[Any, Any, Response], seconds: float | None) -> Response:
+    try:
+        return await asyncio.wait_for(work, seconds)
+    except TimeoutError:
+        raise DeadlineError from None
 
 
 async def _answer_item(

@@ -112,6 +112,11 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -
     await context.abort(_rule(error).code, status.message, details)
 
 
+def reason_of(error: Exception) -> str:
+    """Returns the reason that the caller is given in ErrorInfo."""
+    return _rule(error).reason
+
+
 def _rule(error: Exception) -> Rule:
     return RULES.get(type(error), _INTERNAL) if isinstance(error, BoxmaskError) else _INTERNAL
 

@@ -69,6 +69,29 @@ def test_what_arrives_while_a_batch_runs_forms_the_next_one() -> None:
     assert machine.batches == [[0], [1, 2, 3]]
 
 
+def test_what_has_most_work_behind_it_comes_first_in_its_batch_and_is_answered_first() -> None:
+    machine = Machine()
+
+    async def scene(batcher: Batcher[int, int]) -> None:
+        machine.free.clear()
+        answered: list[int] = []
+
+        async def ask(item: int, work: float) -> None:
+            answered.append(await batcher.submit(item, work))
+
+        tasks = [asyncio.create_task(ask(0, 0))]
+        await _until(lambda: machine.batches == [[0]])
+        for item, work in ((1, 10.0), (2, 30.0), (3, 20.0), (4, 99.0)):
+            tasks.append(asyncio.create_task(ask(item, work)))
+            await asyncio.sleep(0)
+        machine.free.set()
+        await asyncio.gather(*tasks)
+        assert answered == [0, 4, 6, 2, 8]
+
+    _run(machine, scene, max_batch=3)
+    assert machine.batches == [[0], [2, 3, 1], [4]]
+
+
 def test_one_full_batch_is_sent_ahead_and_no_second() -> None:
     machine = Machine()
 

@@ -26,9 +26,9 @@ from tests.server.pictures import CAT, CORNER, EAR, HEAD, cat, png
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from numpy.typing import NDArray
-
     from boxmask_core.bundle import Bundle
+    from boxmask_server.engine import Spread
+    from boxmask_server.session import Inferred
 
 Result = TypeVar("Result")
 
@@ -187,18 +187,18 @@ class RecordingEngine(CfsEngine):
         super().__init__(bundle, device="cpu", threads=1)
         self.sizes: list[int] = []
 
-    def run(self, batch: Sequence[CfsInput]) -> list[NDArray[np.float32]]:
+    def infer(self, batch: Sequence[CfsInput], spread: Spread = map) -> list[Inferred]:
         self.sizes.append(len(batch))
-        return super().run(batch)
+        return super().infer(batch, spread)
 
 
 class FragileEngine(CfsEngine):
     """The real engine on a device that runs out of memory for boxes of unknown classes."""
 
-    def run(self, batch: Sequence[CfsInput]) -> list[NDArray[np.float32]]:
+    def infer(self, batch: Sequence[CfsInput], spread: Spread = map) -> list[Inferred]:
         if any(item.class_index is None and item.pixels.any() for item in batch):
             raise MemoryError
-        return super().run(batch)
+        return super().infer(batch, spread)
 
 
 def _ask(engine: CfsEngine | None, question: Question, limits: Limits | None = None) -> Answer:

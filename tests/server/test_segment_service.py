@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from boxmask_core.bundle import Bundle
     from boxmask_server.engine import CfsEngine
+    from boxmask_server.session import Inferred
 
 CODE = grpc.StatusCode
 
@@ -233,9 +234,9 @@ class CountingEngine(SegmentationEngine):
 
     count = 0
 
-    def run(self, batch: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    def infer(self, batch: Sequence[NDArray[np.uint8]]) -> list[Inferred]:
         self.count += len(batch)
-        return super().run(batch)
+        return super().infer(batch)
 
 
 async def _refusal(call: Awaitable[object]) -> str | None:

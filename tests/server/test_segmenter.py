@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from boxmask_core.bundle import Bundle
+    from boxmask_server.session import Inferred
 
 Result = TypeVar("Result")
 
@@ -219,18 +220,18 @@ class RecordingEngine(SegmentationEngine):
         super().__init__(bundle, device="cpu", threads=1)
         self.shapes: list[list[tuple[int, ...]]] = []
 
-    def run(self, batch: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    def infer(self, batch: Sequence[NDArray[np.uint8]]) -> list[Inferred]:
         self.shapes.append([picture.shape for picture in batch])
-        return super().run(batch)
+        return super().infer(batch)
 
 
 class FragileEngine(SegmentationEngine):
     """The real engine on a device that runs out of memory for square images."""
 
-    def run(self, batch: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    def infer(self, batch: Sequence[NDArray[np.uint8]]) -> list[Inferred]:
         if any(picture.shape[0] == picture.shape[1] for picture in batch):
             raise MemoryError
-        return super().run(batch)
+        return super().infer(batch)
 
 
 def _resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

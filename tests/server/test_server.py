@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from boxmask_core.bundle import Bundle
-    from boxmask_server.engine import CfsInput
+    from boxmask_server.engine import CfsInput, Spread
+    from boxmask_server.session import Inferred
 
 CODE = grpc.StatusCode
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -179,11 +177,11 @@ class HeldEngine(CfsEngine):
         self.free = threading.Event()
         self._held = threading.Event()
 
-    def run(self, batch: Sequence[CfsInput]) -> list[NDArray[np.float32]]:
+    def infer(self, batch: Sequence[CfsInput], spread: Spread = map) -> list[Inferred]:
         if batch[0].box_mask.any():  # not the warm-up
             self._held.set()
             self.free.wait(20)
-        return super().run(batch)
+        return super().infer(batch, spread)
 
     async def is_held(self) -> None:
         """Returns when a request has come as far as the network."""

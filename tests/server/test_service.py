@@ -22,9 +22,9 @@ from tests.server.serving import Serving, content_of, request_of, serving, strea
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
-    from numpy.typing import NDArray
-
     from boxmask_core.bundle import Bundle
+    from boxmask_server.engine import Spread
+    from boxmask_server.session import Inferred
 
 CODE = grpc.StatusCode
 
@@ -299,9 +299,9 @@ class CountingEngine(CfsEngine):
 
     count = 0
 
-    def run(self, batch: Sequence[CfsInput]) -> list[NDArray[np.float32]]:
+    def infer(self, batch: Sequence[CfsInput], spread: Spread = map) -> list[Inferred]:
         self.count += len(batch)
-        return super().run(batch)
+        return super().infer(batch, spread)
 
 
 async def _result(call: Awaitable[pb.PseudoLabelResponse]) -> pb.PseudoLabelResponse:

@@ -332,6 +332,7 @@ class Timings(_message.Message):
     REFINE_MS_FIELD_NUMBER: _builtins.int
     ENCODE_MS_FIELD_NUMBER: _builtins.int
     TOTAL_MS_FIELD_NUMBER: _builtins.int
+    INFERENCE_MS_FIELD_NUMBER: _builtins.int
     decode_ms: _builtins.float
     """Header check, decoding, orientation."""
     crop_ms: _builtins.float
@@ -344,6 +345,10 @@ class Timings(_message.Message):
     """Compositing and encoding."""
     total_ms: _builtins.float
     """From the request's arrival to its answer."""
+    inference_ms: _builtins.float
+    """The network's own work, without waiting: a batch's time shared out among its items, and added up over the
+    boxes; of Segment, over the views.
+    """
     def __init__(
         self,
         *,
@@ -353,10 +358,11 @@ class Timings(_message.Message):
         refine_ms: _builtins.float = ...,
         encode_ms: _builtins.float = ...,
         total_ms: _builtins.float = ...,
+        inference_ms: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["crop_ms", b"crop_ms", "decode_ms", b"decode_ms", "encode_ms", b"encode_ms", "network_ms", b"network_ms", "refine_ms", b"refine_ms", "total_ms", b"total_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crop_ms", b"crop_ms", "decode_ms", b"decode_ms", "encode_ms", b"encode_ms", "inference_ms", b"inference_ms", "network_ms", b"network_ms", "refine_ms", b"refine_ms", "total_ms", b"total_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
