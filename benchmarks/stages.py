@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
-import cv2
-
 from boxmask_core.compositing import compose
 from boxmask_core.crops import Crop, network_crop, probability_in_image
 from boxmask_core.grabcut import refine_proposal
 from boxmask_core.images import decode
 from boxmask_core.instances import ImageRecord, InstanceMask
 from boxmask_core.palette import encode_indexed_png
+from boxmask_server.cores import CFS_THREADS, one_thread_each
 from boxmask_server.engine import CfsEngine, CfsInput
 
 if TYPE_CHECKING:
@@ -47,8 +46,8 @@ def stage_seconds(records: Sequence[ImageRecord], bundle: Bundle) -> dict[str, f
         Seconds by stage, in the pipeline's order.
     """
     cores = len(os.sched_getaffinity(0))
-    cv2.setNumThreads(1)
-    engine = CfsEngine(bundle, device="cpu", threads=cores)
+    one_thread_each()
+    engine = CfsEngine(bundle, device="cpu", threads=CFS_THREADS)
     indices = {name: index for index, name in enumerate(bundle.class_names)}
     numbers = {name: index + 1 for name, index in indices.items()}
     seconds: dict[str, float] = {}
@@ -63,9 +62,10 @@ def stage_seconds(records: Sequence[ImageRecord], bundle: Bundle) -> dict[str, f
             for crop, (_, instance) in zip(crops, boxes, strict=True)
         ]
         start = perf_counter()
-        probabilities = engine.run(inputs)
+        probabilities = [found.values for found in engine.infer(inputs, spread=pool.map)]
         seconds["network"] = perf_counter() - start
         questions = list(zip(boxes, crops, probabilities, strict=True))
+        _refine(questions[0])  # compiles, or loads what was compiled
         proposals = stopwatch.run("refine", _refine, questions)
         answers = zip(images, _by_image(records, proposals), strict=True)
         stopwatch.run("encode", lambda answer: _encode(*answer, numbers), list(answers))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,19 @@ from demo.make_dataset import make_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server process.
+
+    Attributes:
+        address: Where it listens.
+        pid: Its process.
+    """
+
+    address: str
+    pid: int
 
 
 def main(out: Path, bundle: Path) -> int:
@@ -32,7 +46,8 @@ def main(out: Path, bundle: Path) -> int:
         The exit status of the first command that was not complete, or 0.
     """
     data = make_dataset(out / "boxes")
-    with running_server(bundle) as address:
+    with running_server(bundle) as server:
+        address = server.address
         common = [str(data), "--server", address, "--overwrite"]
         statuses = (
             convert([*common, "--to", "voc", str(out / "voc")]),
@@ -46,7 +61,7 @@ def main(out: Path, bundle: Path) -> int:
 
 
 @contextmanager
-def running_server(bundle: Path) -> Iterator[str]:
+def running_server(bundle: Path) -> Iterator[RunningServer]:
     """Runs ``boxmask serve`` on a socket of its own while the block runs."""
     with tempfile.TemporaryDirectory(prefix="boxmask-") as folder:
         address = f"unix:{folder}/socket"
@@ -55,7 +70,7 @@ def running_server(bundle: Path) -> Iterator[str]:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             try:
                 _wait_until_ready(server)
-                yield address
+                yield RunningServer(address, server.pid)
             finally:
                 server.terminate()
 
