@@ -46,7 +46,9 @@ def _masks(out: Path) -> dict[str, bytes]:
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 
 
-def test_boxes_become_label_maps_of_the_images_size(data: VocFolder, tmp_path: Path) -> None:
+def test_boxes_become_label_maps_of_the_images_size(
+    data: VocFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     assert main([str(data.root), "--to", "voc", str(out), "--method", "box"]) == 0
     names = (out / "class_names.txt").read_text().split()
@@ -59,6 +61,8 @@ def test_boxes_become_label_maps_of_the_images_size(data: VocFolder, tmp_path: P
     summary = _summary(out)
     assert (summary["images_converted"], summary["boxes_masked"], summary["failures"]) == (3, 6, {})
     assert summary["classes"]["ear"]["boxes"] == 3
+    assert set(summary["busy"]) == set(summary["stage_ms"]) >= {"read", "decode", "refine", "write"}
+    assert "busy    " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("target", ["voc", "coco", "yolo"])

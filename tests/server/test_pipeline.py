@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING, TypeVar
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pytest
@@ -18,17 +19,22 @@ from boxmask_core.errors import (
 )
 from boxmask_core.grabcut import cfs_proposal, coarse_proposal, filled_box, refine_proposal
 from boxmask_core.instances import Instance
+from boxmask_server import pipeline
 from boxmask_server.engine import CfsEngine, CfsInput
 from boxmask_server.host_pool import HostPool
+from boxmask_server.host_steps import cfs_mask
 from boxmask_server.pipeline import Answer, Limits, Method, PseudoLabeler, Question
 from tests.server.pictures import CAT, CORNER, EAR, HEAD, cat, png
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from boxmask_core.bundle import Bundle
+    from boxmask_core.instances import InstanceMask
     from boxmask_server.engine import Spread
-    from boxmask_server.session import Inferred
+    from boxmask_server.session import Device, Inferred
 
 Result = TypeVar("Result")
 
@@ -169,6 +175,38 @@ def test_a_cancelled_question_frees_what_it_asked_for(bundle: Bundle) -> None:
     assert sum(engine.sizes) < 50
 
 
+def test_a_host_stage_that_crashes_fails_its_question_alone(
+    engine: CfsEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fragile(image: NDArray[np.uint8], instance: Instance, *rest: Any, refine: bool) -> InstanceMask:
+        if instance == EAR:
+            raise FloatingPointError
+        return cfs_mask(image, instance, *rest, refine=refine)
+
+    monkeypatch.setattr(pipeline, "cfs_mask", fragile)
+
+    async def scene(labeler: PseudoLabeler) -> list[Answer | BaseException]:
+        questions = [Question(png("cat"), (CAT, instance)) for instance in (CORNER, EAR, CORNER)]
+        return await asyncio.gather(*map(labeler.pseudo_label, questions), return_exceptions=True)
+
+    kinds = [type(result) for result in _with(engine, scene, workers=2)]
+    assert kinds == [Answer, FloatingPointError, Answer]
+
+
+def test_the_networks_work_is_told_apart_from_waiting_for_it(engine: CfsEngine) -> None:
+    timings = _ask(engine, Question(png("cat"), (CAT, EAR, CORNER))).timings
+    assert timings.inference_ms > 0
+    assert 0 < timings.network_ms <= timings.total_ms
+    assert _ask(engine, Question(png("cat"), (CAT,), Method.BOX)).timings.inference_ms == 0
+
+
+def test_on_the_cpu_the_network_runs_in_the_pools_threads(bundle: Bundle) -> None:
+    engine = ThreadTellingEngine(bundle, device="cpu", threads=1)
+    _ask(engine, Question(png("cat"), (CAT, EAR)))
+    assert engine.names
+    assert all(name.startswith("boxmask-host") for name in engine.names)
+
+
 def test_a_network_that_fails_for_one_box_fails_that_question_alone(bundle: Bundle) -> None:
     engine = FragileEngine(bundle, device="cpu", threads=1)
 
@@ -190,6 +228,18 @@ class RecordingEngine(CfsEngine):
     def infer(self, batch: Sequence[CfsInput], spread: Spread = map) -> list[Inferred]:
         self.sizes.append(len(batch))
         return super().infer(batch, spread)
+
+
+class ThreadTellingEngine(CfsEngine):
+    """The real engine, and the threads that it ran in."""
+
+    def __init__(self, bundle: Bundle, *, device: Device, threads: int) -> None:
+        super().__init__(bundle, device=device, threads=threads)
+        self.names: set[str] = set()
+
+    def _part(self, items: Sequence[CfsInput], size: int) -> list[Inferred]:
+        self.names.add(threading.current_thread().name)
+        return super()._part(items, size)
 
 
 class FragileEngine(CfsEngine):
