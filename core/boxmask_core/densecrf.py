@@ -2,8 +2,12 @@
 
 Mean-field inference in a conditional random field whose every pair of pixels is joined by two Gaussian
 kernels: one of place, which takes speckles away, and one of place and colour, which lets pixels of one colour
-agree. The model is Potts's, the kernels are normalised symmetrically. The engine filters on a permutohedral
-lattice, so its answer is close to that of the sum over all pairs, but not the same: the tests say how close.
+agree. The model is Potts's, the kernels are normalised symmetrically.
+
+Two engines compute it. ``boxmask`` is our own code, compiled by numba; up to `full_mean_field.MOST_PIXELS`
+it sums over all pairs, which is exact, and above that it filters on a permutohedral lattice. ``pydensecrf``
+is Kraehenbuehl's code, which always filters: what ours is measured against. A filter's answer is close to
+the sum over all pairs, but not the same: the tests say how close.
 
 Source: Kraehenbuehl and Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials",
 NIPS 2011; the default numbers are those of DeepLab-v2 (Chen et al., TPAMI 2018).
@@ -16,13 +20,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from boxmask_core.engines import CRF_ENGINES
 from boxmask_core.errors import InvalidInputError, InvalidMaskError, MissingExtraError
+from boxmask_core.full_mean_field import MOST_PIXELS, full_mean_field
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from boxmask_core.engines import CrfEngine
+
 NEGLIGIBLE = 0.01
 """Labels that are nowhere more probable than this are left out: the time grows with their number."""
+
+HOPELESS = 0.1
+"""So are those that nowhere have more than this share of the probability of the pixel's best label."""
 
 LEAST_PROBABILITY = 1e-5
 """Smaller probabilities count as this, for the logarithm of zero would outvote every neighbour."""
@@ -67,41 +78,69 @@ DEEPLAB_V2 = DenseCrf()
 
 
 def dense_crf(
-    image: NDArray[np.uint8], probabilities: NDArray[np.float32], settings: DenseCrf = DEEPLAB_V2
+    image: NDArray[np.uint8],
+    probabilities: NDArray[np.float32],
+    settings: DenseCrf = DEEPLAB_V2,
+    *,
+    engine: CrfEngine = "boxmask",
 ) -> NDArray[np.float32]:
     """Sharpens class probabilities by the colours of their image.
 
-    Other Python threads get their turn between two iterations, but not within one.
+    With ``boxmask`` other Python threads run at the same time, and the same input gives the same bits. With
+    ``pydensecrf`` they get their turn between two iterations, but not within one.
 
     Args:
         image: uint8 RGB, ``(H, W, 3)``.
         probabilities: float32, ``(C, H, W)``, 0 to 1; every pixel's sum to 1.
         settings: The field.
+        engine: Who computes it.
 
     Returns:
-        float32 probabilities, ``(C, H, W)``, every pixel's sum to 1. Labels that were `NEGLIGIBLE` are 0.
+        float32 probabilities, ``(C, H, W)``, every pixel's sum to 1. Labels that were `NEGLIGIBLE` or
+        `HOPELESS` are 0.
 
     Raises:
-        InvalidInputError: The image is not of that kind.
+        InvalidInputError: The image is not of that kind, there is no such engine, or the deviations are too
+            small for a lattice.
         InvalidMaskError: The probabilities are not, or have another size than the image.
-        MissingExtraError: The extra ``crf`` is not installed.
+        MissingExtraError: The extra is not installed: ``local``, or ``crf`` for pydensecrf.
     """
     _check_image(image)
     _check_probabilities(probabilities, image.shape[:2])
-    # A pixel's most probable label has 1 / C at least, so it stays however many labels there are.
-    kept = probabilities.max(axis=(1, 2)) > min(NEGLIGIBLE, 0.5 / len(probabilities))
+    if engine not in CRF_ENGINES:
+        raise InvalidInputError(f"expected the engine to be one of {CRF_ENGINES}, but got {engine!r}")
+    kept = _contenders(probabilities)
     out = np.zeros(probabilities.shape, dtype=np.float32)
-    out[kept] = _mean_field(image, probabilities[kept], settings)
+    if len(kept) == 1:
+        out[kept] = 1
+        return out
+    unary = np.log(np.maximum(probabilities[kept], LEAST_PROBABILITY), dtype=np.float32)
+    out[kept] = (_boxmask if engine == "boxmask" else _pydensecrf)(image, unary, settings)
     return out
 
 
-def _mean_field(
-    image: NDArray[np.uint8], probabilities: NDArray[np.float32], settings: DenseCrf
+def _contenders(probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
+    # A pixel's most probable label has 1 / C at least, so it stays however many labels there are.
+    least = min(NEGLIGIBLE, 0.5 / len(probabilities))
+    likely = np.flatnonzero(probabilities.max(axis=(1, 2)) > least)
+    bar = HOPELESS * probabilities[likely].max(axis=0)
+    return np.array([label for label in likely if (probabilities[label] > bar).any()], dtype=np.intp)
+
+
+def _boxmask(image: NDArray[np.uint8], unary: NDArray[np.float32], settings: DenseCrf) -> NDArray[np.float32]:
+    if image.size // 3 <= MOST_PIXELS:
+        return full_mean_field(image, unary, settings)
+    from boxmask_core.mean_field import mean_field  # needs numba, which a client does not install
+
+    return mean_field(image, np.ascontiguousarray(unary), settings)
+
+
+def _pydensecrf(
+    image: NDArray[np.uint8], unary: NDArray[np.float32], settings: DenseCrf
 ) -> NDArray[np.float32]:
-    labels, height, width = probabilities.shape
-    energy = -np.log(np.maximum(probabilities, LEAST_PROBABILITY), dtype=np.float32).reshape(labels, -1)
-    field = _engine().DenseCRF2D(width, height, labels)
-    field.setUnaryEnergy(np.ascontiguousarray(energy))
+    labels, height, width = unary.shape
+    field = _library().DenseCRF2D(width, height, labels)
+    field.setUnaryEnergy(np.ascontiguousarray(-unary.reshape(labels, -1)))
     field.addPairwiseGaussian(sxy=settings.gaussian_xy, compat=settings.gaussian_weight)
     field.addPairwiseBilateral(
         sxy=settings.bilateral_xy,
@@ -112,10 +151,10 @@ def _mean_field(
     belief, *scratch = field.startInference()
     for _ in range(settings.iterations):
         field.stepInference(belief, *scratch)
-    return np.array(belief, dtype=np.float32).reshape(probabilities.shape)
+    return np.array(belief, dtype=np.float32).reshape(unary.shape)
 
 
-def _engine() -> Any:
+def _library() -> Any:
     try:
         from pydensecrf import densecrf
     except ModuleNotFoundError as error:
