@@ -15,11 +15,14 @@ RUN python -m venv /opt/boxmask
 WORKDIR /source
 COPY . .
 RUN /opt/boxmask/bin/pip install --no-cache-dir --only-binary :all: --constraint constraints.txt ".[${EXTRAS}]"
+# GrabCut and DenseCRF are compiled here, for this kind of processor; on another kind the server does it again when it
+# starts, half a minute or so, and keeps the result if the folder can be written to.
+RUN NUMBA_CACHE_DIR=/opt/boxmask/compiled /opt/boxmask/bin/python -m boxmask_core.warm_up
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/boxmask /opt/boxmask
-ENV PATH=/opt/boxmask/bin:$PATH
-RUN useradd --system --uid 10001 --no-create-home boxmask
+ENV PATH=/opt/boxmask/bin:$PATH NUMBA_CACHE_DIR=/opt/boxmask/compiled
+RUN useradd --system --uid 10001 --no-create-home boxmask && chown -R 10001 /opt/boxmask/compiled
 USER 10001
 EXPOSE 8500
 # It follows the address below: who listens elsewhere, or with TLS, gives a check of their own.

@@ -26,6 +26,7 @@ from boxmask_convert.stage_times import told
 from boxmask_convert.summary import Summary, summarise
 from boxmask_convert.tally import Tally
 from boxmask_core.bundle import CFS
+from boxmask_core.engines import GRABCUT_ENGINES
 from boxmask_core.formats import READERS, WRITERS
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _outcome(summary: Summary, settings: Settings) -> str:
 
 def _settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Settings:
     options = parser.parse_args(argv)
-    check_network_options(parser, options)
+    check_network_options(parser, options, "grabcut_engine")
     return Settings(
         data=options.data,
         out=options.out,
@@ -124,6 +125,7 @@ def _settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Settings:
         server=options.server,
         device=options.device or "auto",
         workers=options.workers,
+        grabcut_engine=options.grabcut_engine or "boxmask",
         voc_origin=options.voc_origin,
         limit=options.limit,
         report=options.report,
@@ -171,5 +173,8 @@ def _add_mask_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--no-refine", dest="refine", action="store_false", help="keep the network's masks as they are"
+    )
+    group.add_argument(
+        "--grabcut-engine", choices=GRABCUT_ENGINES, help="who computes GrabCut (default: boxmask)"
     )
     add_network_options(group)

@@ -38,10 +38,10 @@ def open_local_labeler(settings: Settings) -> PipelineThread[Question, Answer]:
         from boxmask_server.engine import CfsEngine
     workers = settings.workers or available_cores()
     if settings.method != "cfs":
-        return PipelineThread(_labeling(None, workers), f"this process, {workers} workers")
+        return PipelineThread(_labeling(None, workers, settings), f"this process, {workers} workers")
     bundle = Bundle.load(settings.bundle or starter_path())
     engine = CfsEngine(bundle, device=settings.device, threads=CFS_THREADS)
-    return PipelineThread(_labeling(engine, workers), _description(engine, workers, bundle))
+    return PipelineThread(_labeling(engine, workers, settings), _description(engine, workers, bundle))
 
 
 def open_local_segmenter(settings: SegmentSettings) -> PipelineThread[SegmentQuestion, Segmentation]:
@@ -58,7 +58,7 @@ def open_local_segmenter(settings: SegmentSettings) -> PipelineThread[SegmentQue
     workers = settings.workers or available_cores()
     bundle = Bundle.load(settings.bundle or starter_path())
     engine = SegmentationEngine(bundle, device=settings.device, threads=workers)
-    return PipelineThread(_segmenting(engine, workers), _description(engine, workers, bundle))
+    return PipelineThread(_segmenting(engine, workers, settings), _description(engine, workers, bundle))
 
 
 @contextmanager
@@ -75,12 +75,15 @@ def _description(engine: CfsEngine | SegmentationEngine, workers: int, bundle: B
 
 @asynccontextmanager
 async def _labeling(
-    engine: CfsEngine | None, workers: int
+    engine: CfsEngine | None, workers: int, settings: Settings
 ) -> AsyncIterator[Callable[[Question], Coroutine[Any, Any, Answer]]]:
     from boxmask_server.host_pool import HostPool
     from boxmask_server.pipeline import PseudoLabeler
 
-    async with HostPool(workers) as pool, PseudoLabeler(engine, pool) as labeler:
+    async with (
+        HostPool(workers) as pool,
+        PseudoLabeler(engine, pool, grabcut=settings.grabcut_engine) as labeler,
+    ):
 
         async def answer(question: Question) -> Answer:
             return _answer(await labeler.pseudo_label(_question(question)))
@@ -90,13 +93,13 @@ async def _labeling(
 
 @asynccontextmanager
 async def _segmenting(
-    engine: SegmentationEngine, workers: int
+    engine: SegmentationEngine, workers: int, settings: SegmentSettings
 ) -> AsyncIterator[Callable[[SegmentQuestion], Coroutine[Any, Any, Segmentation]]]:
     from boxmask_server.host_pool import HostPool
     from boxmask_server.segment_converters import segment_question_of, segment_response_of
     from boxmask_server.segmenter import Segmenter
 
-    async with HostPool(workers) as pool, Segmenter(engine, pool) as segmenter:
+    async with HostPool(workers) as pool, Segmenter(engine, pool, crf=settings.crf_engine) as segmenter:
 
         async def answer(question: SegmentQuestion) -> Segmentation:
             # By way of the messages: what a server would answer cannot differ.

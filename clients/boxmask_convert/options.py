@@ -15,12 +15,20 @@ def add_network_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--workers", type=positive, metavar="N", help="threads (default: one per core)")
 
 
-def check_network_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Ends the command where an option would be without effect."""
-    if options.server is not None and (options.device is not None or options.workers is not None):
-        parser.error(
-            "--device and --workers are the server's to choose; leave them out, or leave out --server"
-        )
+def check_network_options(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, *engines: str
+) -> None:
+    """Ends the command where an option would be without effect.
+
+    Args:
+        parser: The command line.
+        options: What it read.
+        engines: Names of the options that choose who computes what.
+    """
+    given = [name for name in ("device", "workers", *engines) if getattr(options, name) is not None]
+    if options.server is not None and given:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        parser.error(f"the server chooses that itself: leave out {flags}, or leave out --server")
 
 
 def positive(text: str) -> int:

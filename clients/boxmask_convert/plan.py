@@ -63,6 +63,7 @@ def make_plan(settings: Settings) -> Plan:
 
 def method_name(settings: Settings) -> str:
     """Returns the method in words."""
+    by = " (OpenCV's)" if settings.grabcut_engine == "opencv" else ""
     if settings.method == "cfs":
-        return "CFS, refined by GrabCut" if settings.refine else "CFS, not refined"
-    return {"box": "filled boxes", "grabcut": "GrabCut from the box"}[settings.method]
+        return f"CFS, refined by GrabCut{by}" if settings.refine else "CFS, not refined"
+    return {"box": "filled boxes", "grabcut": f"GrabCut from the box{by}"}[settings.method]

@@ -23,6 +23,7 @@ from boxmask_convert.segment_summary import SegmentTally, summarise
 from boxmask_convert.settings import SegmentSettings
 from boxmask_convert.stage import SUMMARY, Stage
 from boxmask_convert.stage_times import told
+from boxmask_core.engines import CRF_ENGINES
 from boxmask_core.errors import InvalidRequestError
 from boxmask_core.formats.class_names import write_class_names
 from boxmask_core.segmentation import checked_scales
@@ -122,7 +123,7 @@ def _outcome(summary: SegmentSummary, settings: SegmentSettings) -> str:
 
 def _settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> SegmentSettings:
     options = parser.parse_intermixed_args(argv)
-    check_network_options(parser, options)
+    check_network_options(parser, options, "crf_engine")
     return SegmentSettings(
         images=tuple(options.images),
         out=options.out,
@@ -132,6 +133,7 @@ def _settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> SegmentSe
         device=options.device or "auto",
         workers=options.workers,
         crf=options.crf,
+        crf_engine=options.crf_engine or "boxmask",
         scales=options.scales,
         flip=options.flip,
         scores=options.scores,
@@ -155,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result in OUT")
     maps = parser.add_argument_group("label maps")
     maps.add_argument("--crf", action="store_true", help="sharpen them with a DenseCRF")
+    maps.add_argument("--crf-engine", choices=CRF_ENGINES, help="who computes it (default: boxmask)")
     maps.add_argument(
         "--scales",
         type=_scales,

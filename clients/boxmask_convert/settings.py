@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from boxmask_client import Method
+    from boxmask_core.engines import CrfEngine, GrabCutEngine
     from boxmask_core.formats.voc import VocOrigin
 
 
@@ -28,6 +29,7 @@ class Settings:
         server: Address of a server, or None to run in this process.
         device: Device of an in-process run.
         workers: Threads for host work of an in-process run, or None for one per core.
+        grabcut_engine: Who computes GrabCut in an in-process run.
         voc_origin: Whether VOC boxes count from 1 or from 0.
         limit: Most images, or None for all.
         report: Whether report.html is written.
@@ -45,6 +47,7 @@ class Settings:
     server: str | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int | None = None
+    grabcut_engine: GrabCutEngine = "boxmask"
     voc_origin: VocOrigin = "auto"
     limit: int | None = None
     report: bool = True
@@ -64,6 +67,7 @@ class SegmentSettings:
         device: Device of an in-process run.
         workers: Threads for host work of an in-process run, or None for one per core.
         crf: Whether a DenseCRF sharpens the probabilities.
+        crf_engine: Who computes it in an in-process run.
         scales: Sizes to show every image at, relative to its own.
         flip: Whether every view is shown mirrored as well.
         scores: Whether the probabilities are written too.
@@ -78,6 +82,7 @@ class SegmentSettings:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int | None = None
     crf: bool = False
+    crf_engine: CrfEngine = "boxmask"
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     scores: bool = False

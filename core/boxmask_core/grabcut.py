@@ -23,6 +23,9 @@ The ladder of `refine_proposal`:
    own mask.
 4. ``cfs_silent``: CFS's own mask holds less than 15 % of the box as well: the coarse proposal.
 
+Two engines cut: ``boxmask`` (`boxmask_core.graph_cut`, compiled by numba), and ``opencv`` (`cv2.grabCut`),
+which takes many times as long and needs nothing more. ``python -m benchmarks.grabcut`` compares them.
+
 Source: Rother, Kolmogorov, Blake, "GrabCut", ACM TOG 2004; trimap thresholds from Xie et al. 2020, 3.2.
 """
 
@@ -36,9 +39,13 @@ import cv2
 import numpy as np
 
 from boxmask_core.boxes import Box, Window
+from boxmask_core.engines import GRABCUT_ENGINES
+from boxmask_core.errors import InvalidInputError, MissingExtraError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from boxmask_core.engines import GrabCutEngine
 
 FOREGROUND_ABOVE = 0.6
 BACKGROUND_BELOW = 0.4
@@ -100,7 +107,12 @@ def filled_box(image_size: tuple[int, int], box: Box, fallback: Fallback = Fallb
 
 
 def coarse_proposal(
-    image: NDArray[np.uint8], box: Box, *, iterations: int = COARSE_ITERATIONS, seed: int = 0
+    image: NDArray[np.uint8],
+    box: Box,
+    *,
+    iterations: int = COARSE_ITERATIONS,
+    seed: int = 0,
+    engine: GrabCutEngine = "boxmask",
 ) -> Proposal:
     """Cuts the object out of its box by colour alone: rectangle GrabCut on the expanded crop.
 
@@ -108,11 +120,15 @@ def coarse_proposal(
         image: uint8 RGB, ``(H, W, 3)``.
         box: The object's box; it must overlap the image.
         iterations: GrabCut iterations.
-        seed: Seed of OpenCV's thread-local random state; the result depends on nothing else.
+        seed: Seed of the colour models; the result depends on nothing else.
+        engine: Who cuts.
 
     Raises:
         InvalidBoxError: The box lies outside the image.
+        InvalidInputError: There is no such engine.
+        MissingExtraError: Engine ``boxmask`` needs numba, which is not installed.
     """
+    _check(engine)
     height, width = image.shape[:2]
     filled = filled_box((width, height), box)
     window = filled.window
@@ -129,7 +145,7 @@ def coarse_proposal(
         return filled_box((width, height), box, Fallback.CONSTANT_COLOUR)
     trimap = np.full(crop.shape[:2], cv2.GC_BGD, dtype=np.uint8)
     trimap[inner.relative_to(crop_window).slices()] = cv2.GC_PR_FGD
-    mask = _grabcut(crop, trimap, iterations, seed)[window.relative_to(crop_window).slices()]
+    mask = _cut(crop, trimap, iterations, seed, engine)[window.relative_to(crop_window).slices()]
     if not mask.any():
         return filled_box((width, height), box, Fallback.EMPTY_FOREGROUND)
     if mask.mean() < MIN_FILL:
@@ -145,6 +161,7 @@ def refine_proposal(
     *,
     iterations: int = REFINE_ITERATIONS,
     seed: int = 0,
+    engine: GrabCutEngine = "boxmask",
 ) -> Proposal:
     """Sharpens CFS's foreground probability with GrabCut under the trimap of the paper.
 
@@ -157,12 +174,16 @@ def refine_proposal(
         probability: float32 foreground probability, 0 to 1, ``(window.height, window.width)``.
         window: Where the probability lies in the image: the expanded box's pixels inside the image.
         iterations: GrabCut iterations.
-        seed: Seed of OpenCV's thread-local random state; the result depends on nothing else.
+        seed: Seed of the colour models; the result depends on nothing else.
+        engine: Who cuts.
 
     Raises:
         InvalidBoxError: The box lies outside the image.
+        InvalidInputError: There is no such engine.
+        MissingExtraError: Engine ``boxmask`` needs numba, which is not installed.
     """
-    cfs = cfs_proposal(image, box, probability, window)
+    _check(engine)
+    cfs = cfs_proposal(image, box, probability, window, seed=seed, engine=engine)
     if cfs.fallback is not Fallback.NONE:
         return cfs
     inner = cfs.window.relative_to(window)
@@ -175,14 +196,20 @@ def refine_proposal(
         return Proposal(cfs.window, cfs.mask, Fallback.EMPTY_BACKGROUND)
     if _is_constant(crop):
         return Proposal(cfs.window, cfs.mask, Fallback.CONSTANT_COLOUR)
-    mask = _grabcut(crop, trimap, iterations, seed)[inner.slices()]
+    mask = _cut(crop, trimap, iterations, seed, engine)[inner.slices()]
     if mask.mean() < MIN_FILL:
         return Proposal(cfs.window, cfs.mask, Fallback.SMALL_MASK)
     return Proposal(cfs.window, mask, Fallback.NONE)
 
 
 def cfs_proposal(
-    image: NDArray[np.uint8], box: Box, probability: NDArray[np.float32], window: Window, *, seed: int = 0
+    image: NDArray[np.uint8],
+    box: Box,
+    probability: NDArray[np.float32],
+    window: Window,
+    *,
+    seed: int = 0,
+    engine: GrabCutEngine = "boxmask",
 ) -> Proposal:
     """Returns CFS's own mask (probability > 0.5 inside the box), or the coarse proposal where it is silent.
 
@@ -192,15 +219,19 @@ def cfs_proposal(
         probability: float32 foreground probability, 0 to 1, ``(window.height, window.width)``.
         window: Where the probability lies in the image.
         seed: Seed of the coarse proposal, if it is needed.
+        engine: Who makes it.
 
     Raises:
         InvalidBoxError: The box lies outside the image.
+        InvalidInputError: There is no such engine.
+        MissingExtraError: Engine ``boxmask`` needs numba, which is not installed.
     """
+    _check(engine)
     height, width = image.shape[:2]
     inside = filled_box((width, height), box).window
     mask = probability[inside.relative_to(window).slices()] > 0.5
     if mask.mean() < MIN_FILL:
-        coarse = coarse_proposal(image, box, seed=seed)
+        coarse = coarse_proposal(image, box, seed=seed, engine=engine)
         return Proposal(coarse.window, coarse.mask, Fallback.CFS_SILENT)
     return Proposal(inside, mask, Fallback.NONE)
 
@@ -222,7 +253,25 @@ def _is_constant(crop: NDArray[np.uint8]) -> bool:
     return bool((crop == crop[0, 0]).all())
 
 
-def _grabcut(
+def _check(engine: GrabCutEngine) -> None:
+    if engine not in GRABCUT_ENGINES:
+        raise InvalidInputError(f"expected the engine to be one of {GRABCUT_ENGINES}, but got {engine!r}")
+
+
+def _cut(
+    crop: NDArray[np.uint8], trimap: NDArray[np.uint8], iterations: int, seed: int, engine: GrabCutEngine
+) -> NDArray[np.bool_]:
+    if engine == "opencv":
+        return _opencv(crop, trimap, iterations, seed)
+    try:  # imported here, since clients want the proposals' types and have no numba
+        from boxmask_core.graph_cut import cut_out
+    except MissingExtraError as error:
+        what = "GrabCut by engine 'boxmask' (engine 'opencv' is slower and does without)"
+        raise MissingExtraError(what, "numba", "local") from error
+    return cut_out(crop, trimap, iterations=iterations, seed=seed)
+
+
+def _opencv(
     crop: NDArray[np.uint8], trimap: NDArray[np.uint8], iterations: int, seed: int
 ) -> NDArray[np.bool_]:
     cv2.setRNGSeed(seed)

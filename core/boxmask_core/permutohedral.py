@@ -64,7 +64,8 @@ def lattice_of(image: NDArray[np.uint8], xy: float, rgb: float) -> Lattice:
     """
     height, width = image.shape[:2]
     geometry = geometry_of(width, height, xy, rgb)
-    points, corners, weights = points_of(np.ascontiguousarray(image), geometry)
+    # A copy, for a view or a read-only array is another type to the compiler, which would begin anew.
+    points, corners, weights = points_of(np.array(image, order="C"), geometry)
     size = len(points.keys)
     runs = np.empty((AXES, size + size // 2 + 2), np.uint32)
     return Lattice(size + _SPARE, corners, weights, runs, _write_runs(points, runs))

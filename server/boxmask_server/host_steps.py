@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from boxmask_core.boxes import Window
+    from boxmask_core.engines import GrabCutEngine
     from boxmask_core.instances import Instance
 
 Params = ParamSpec("Params")
@@ -74,9 +75,9 @@ def filled_mask(image: NDArray[np.uint8], instance: Instance) -> InstanceMask:
     return InstanceMask(instance, proposal, score(proposal))
 
 
-def grabcut_mask(image: NDArray[np.uint8], instance: Instance) -> InstanceMask:
+def grabcut_mask(image: NDArray[np.uint8], instance: Instance, *, engine: GrabCutEngine) -> InstanceMask:
     """Answers with the coarse GrabCut proposal."""
-    proposal = coarse_proposal(image, instance.box)
+    proposal = coarse_proposal(image, instance.box, engine=engine)
     return InstanceMask(instance, proposal, score(proposal))
 
 
@@ -87,6 +88,7 @@ def cfs_mask(
     window: Window,
     *,
     refine: bool,
+    engine: GrabCutEngine,
 ) -> InstanceMask:
     """Answers with the network's mask.
 
@@ -96,11 +98,12 @@ def cfs_mask(
         probability: float32 foreground probability as the network gave it, ``(size, size)``.
         window: The network crop's place in the image.
         refine: Whether GrabCut sharpens it.
+        engine: Who computes GrabCut.
     """
     height, width = image.shape[:2]
     part, visible = probability_in_image(probability, window, (width, height))
     make = refine_proposal if refine else cfs_proposal
-    proposal = make(image, instance.box, part, visible)
+    proposal = make(image, instance.box, part, visible, engine=engine)
     inside = part[proposal.window.relative_to(visible).slices()]
     own = Proposal(proposal.window, inside > 0.5, Fallback.NONE)
     return InstanceMask(instance, proposal, score(proposal, cfs=own, probability=part, window=visible))

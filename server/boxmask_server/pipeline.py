@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from boxmask_core.engines import GrabCutEngine
     from boxmask_core.instances import Instance, InstanceMask
     from boxmask_server.engine import CfsEngine
     from boxmask_server.host_pool import HostPool
@@ -137,14 +138,22 @@ class PseudoLabeler:
         pool: Where the host's work is done; it is not closed with this.
         limits: What one question may hold.
         max_batch: Boxes that the network is given at once, at most.
+        grabcut: Who computes GrabCut.
     """
 
     def __init__(
-        self, engine: CfsEngine | None, pool: HostPool, *, limits: Limits | None = None, max_batch: int = 16
+        self,
+        engine: CfsEngine | None,
+        pool: HostPool,
+        *,
+        limits: Limits | None = None,
+        max_batch: int = 16,
+        grabcut: GrabCutEngine = "boxmask",
     ) -> None:
         self.limits = limits or Limits()
         self.pool = pool
         self._engine = engine
+        self._grabcut: GrabCutEngine = grabcut
         self._batcher = _batcher(engine, pool, max_batch) if engine is not None else None
         self._class_indices = {name: i for i, name in enumerate(engine.class_names)} if engine else {}
         # Memory stays flat: enough images and boxes to fill a running batch, a prepared one and the pool.
@@ -209,7 +218,10 @@ class PseudoLabeler:
         async with self._open_boxes:
             if question.method is Method.CFS and self._engine is not None and self._batcher is not None:
                 return await self._cfs(image, instance, question.refine, self._engine, self._batcher)
-            step = filled_mask if question.method is Method.BOX else grabcut_mask
+            if question.method is Method.BOX:
+                step = filled_mask
+            else:
+                step = partial(grabcut_mask, engine=self._grabcut)
             mask, refine_ms = await self.pool.run(timed, step, image, instance)
             return _BoxAnswer(mask, refine_ms=refine_ms)
 
@@ -228,9 +240,8 @@ class PseudoLabeler:
             CfsInput(crop.pixels, crop.box_mask, class_index), work=crop.window.area if refine else 0.0
         )
         network_ms = since(asked)
-        mask, refine_ms = await self.pool.run(
-            timed, cfs_mask, image, instance, found.values, crop.window, refine=refine
-        )
+        step = partial(cfs_mask, refine=refine, engine=self._grabcut)
+        mask, refine_ms = await self.pool.run(timed, step, image, instance, found.values, crop.window)
         return _BoxAnswer(mask, crop_ms, network_ms, found.milliseconds, refine_ms)
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from boxmask_core.bundle import CFS, LGSA
+from boxmask_core.engines import HostEngines
 from boxmask_core.errors import BundleError
+from boxmask_core.warm_up import warm_up
 from boxmask_server.cores import CFS_THREADS
 from boxmask_server.engine import CfsEngine
 from boxmask_server.host_pool import HostPool
@@ -74,7 +76,12 @@ def open_engines(bundle: Bundle, *, device: Device, threads: int) -> Engines:
 
 @asynccontextmanager
 async def open_pipelines(
-    engines: Engines, *, workers: int, limits: Limits | None = None, max_batch: int = 16
+    engines: Engines,
+    *,
+    workers: int,
+    limits: Limits | None = None,
+    max_batch: int = 16,
+    host: HostEngines | None = None,
 ) -> AsyncIterator[Pipelines]:
     """Opens the pipelines over one host pool, warmed up; they are closed at the end.
 
@@ -83,12 +90,16 @@ async def open_pipelines(
         workers: Threads of the host pool.
         limits: What one question may hold.
         max_batch: Boxes that CFS is given at once, at most.
+        host: Who computes GrabCut and the CRF.
     """
+    host = host or HostEngines()
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(HostPool(workers))
-        labeler = PseudoLabeler(engines.cfs, pool, limits=limits, max_batch=max_batch)
+        await pool.run(warm_up, host)
+        labeler = PseudoLabeler(engines.cfs, pool, limits=limits, max_batch=max_batch, grabcut=host.grabcut)
         await stack.enter_async_context(labeler)
         segmenter = None
         if engines.lgsa is not None:
-            segmenter = await stack.enter_async_context(Segmenter(engines.lgsa, pool, limits=limits))
+            segmenter = Segmenter(engines.lgsa, pool, limits=limits, crf=host.crf)
+            await stack.enter_async_context(segmenter)
         yield Pipelines(labeler, segmenter)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from boxmask_core.bundle import AnySize
+    from boxmask_core.engines import CrfEngine
     from boxmask_core.segmentation import Canvas, Labelling
     from boxmask_server.segmenter import SegmentQuestion
 
@@ -96,12 +97,13 @@ def show(question: SegmentQuestion, size: AnySize, max_pixels: int) -> Shown:
     )
 
 
-def conclude(shown: Shown, scores: Sequence[NDArray[np.float32]]) -> Concluded:
+def conclude(shown: Shown, scores: Sequence[NDArray[np.float32]], engine: CrfEngine) -> Concluded:
     """Makes a label map of what the network said.
 
     Args:
         shown: What it was shown.
         scores: float32 scores before the softmax, ``(C, h, w)``, of every picture.
+        engine: Who computes the CRF.
 
     Raises:
         MissingExtraError: The CRF was asked for and is not installed.
@@ -111,5 +113,5 @@ def conclude(shown: Shown, scores: Sequence[NDArray[np.float32]]) -> Concluded:
     views = [View(planes, picture.canvas, picture.mirrored) for planes, picture in pairs]
     probabilities = mean_probabilities(views, shown.base.resized)
     if shown.guide is not None:
-        probabilities = dense_crf(shown.guide, probabilities)
+        probabilities = dense_crf(shown.guide, probabilities, engine=engine)
     return Concluded(labelled(probabilities, shown.base.unpadded()), probabilities, since(start))

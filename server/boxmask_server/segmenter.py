@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from boxmask_core.engines import CrfEngine
     from boxmask_core.segmentation import Canvas, Labelling
     from boxmask_server.host_pool import HostPool
     from boxmask_server.segmentation_engine import SegmentationEngine
@@ -85,12 +86,21 @@ class Segmenter:
         engine: The network.
         pool: Where the host's work is done; it is not closed with this.
         limits: What one question may hold.
+        crf: Who computes the CRF.
     """
 
-    def __init__(self, engine: SegmentationEngine, pool: HostPool, *, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        engine: SegmentationEngine,
+        pool: HostPool,
+        *,
+        limits: Limits | None = None,
+        crf: CrfEngine = "boxmask",
+    ) -> None:
         self.limits = limits or Limits()
         self.pool = pool
         self._engine = engine
+        self._crf: CrfEngine = crf
         batch = engine.max_batch
         self._batcher = Batcher(engine.infer, max_batch=batch, capacity=4 * batch, kind=_shape)
         # Memory stays flat: enough images to fill a running batch, a prepared one and the pool.
@@ -123,7 +133,8 @@ class Segmenter:
             asked = perf_counter()
             found = await all_results(self._batcher.submit(picture.pixels) for picture in shown.pictures)
             network_ms = since(asked)
-            result = await self.pool.run(conclude, shown, [each.values for each in found])
+            scores = [each.values for each in found]
+            result = await self.pool.run(conclude, shown, scores, self._crf)
         return SegmentAnswer(
             labelling=result.labelling,
             canvas=shown.base.unpadded(),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from boxmask_core.bundle import Bundle, starter_path
+from boxmask_core.engines import CRF_ENGINES, GRABCUT_ENGINES, HostEngines
 from boxmask_server.converters import model_of
 from boxmask_server.cores import available_cores
 from boxmask_server.pipeline import Limits
@@ -54,8 +55,9 @@ async def _serve(engines: Engines, arguments: argparse.Namespace) -> int:
     settings = Settings(arguments.listen, arguments.queue, arguments.stream_window, _credentials(arguments))
     models = [model_of(engine, limits, arguments.stream_window) for engine in engines.all()]
     stop = _stop_signal()
+    host = HostEngines(arguments.grabcut_engine, arguments.crf_engine)
     async with open_pipelines(
-        engines, workers=arguments.workers, limits=limits, max_batch=arguments.max_batch
+        engines, workers=arguments.workers, limits=limits, max_batch=arguments.max_batch, host=host
     ) as pipelines:
         server = Server(pipelines, models, settings)
         with _metrics(server, arguments.metrics):
@@ -119,6 +121,8 @@ def _parser() -> argparse.ArgumentParser:
         default=cores,
         help="threads that decode, cut, encode and, on the CPU, run CFS",
     )
+    add("--grabcut-engine", choices=GRABCUT_ENGINES, default="boxmask", help="who computes GrabCut")
+    add("--crf-engine", choices=CRF_ENGINES, default="boxmask", help="who computes the DenseCRF")
     add("--max-batch", type=_positive, default=16, help="boxes that the network is given at once")
     add("--max-bytes", type=_positive, default=DEFAULTS.max_bytes, help="bytes of one encoded image")
     add("--max-pixels", type=_positive, default=DEFAULTS.max_pixels, help="pixels of one image")

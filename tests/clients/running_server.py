@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from boxmask_core.bundle import Bundle
+    from boxmask_core.engines import HostEngines
 
 
 @contextmanager
-def running_server(bundle: Bundle, listen: str, limits: Limits | None = None) -> Iterator[str]:
+def running_server(
+    bundle: Bundle, listen: str, limits: Limits | None = None, host: HostEngines | None = None
+) -> Iterator[str]:
     """Runs a server while the block runs, and gives its address."""
     loop = asyncio.new_event_loop()
     started: asyncio.Future[str] = loop.create_future()
@@ -29,7 +32,7 @@ def running_server(bundle: Bundle, listen: str, limits: Limits | None = None) ->
     async def serve() -> None:
         engines = open_engines(bundle, device="cpu", threads=1)
         models = [model_of(engine, limits or Limits(), 8) for engine in engines.all()]
-        async with open_pipelines(engines, limits=limits, workers=2) as pipelines:
+        async with open_pipelines(engines, limits=limits, workers=2, host=host) as pipelines:
             server = Server(pipelines, models, Settings(listen, stream_window=8))
             started.set_result(await server.start())
             ready.set()
@@ -38,7 +41,7 @@ def running_server(bundle: Bundle, listen: str, limits: Limits | None = None) ->
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
-    ready.wait(30)
+    ready.wait(120)  # what is compiled may have to be compiled first
     try:
         yield started.result()
     finally:

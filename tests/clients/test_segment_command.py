@@ -14,6 +14,7 @@ from boxmask_convert.failures import SOME_FAILED
 from boxmask_convert.segment_command import main
 from boxmask_core.bundle import Bundle
 from boxmask_core.cli import main as boxmask
+from boxmask_core.engines import HostEngines
 from boxmask_core.errors import BundleError, DatasetError, MissingExtraError
 from boxmask_core.palette import decode_indexed_png
 from tests.bundles import write_tiny_bundle
@@ -167,13 +168,20 @@ def test_what_cannot_be_done_leaves_nothing(data: Path, tmp_path: Path, bundle: 
 
 @pytest.mark.parametrize("where", ["local", "remote"])
 def test_a_crf_that_is_not_installed_ends_the_command_at_once(
-    data: Path, tmp_path: Path, bundle: Bundle, server: str, where: str, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, bundle: Bundle, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
-    source = ["--bundle", str(bundle.root)] if where == "local" else ["--server", server]
-    kinds = (MissingExtraError,) if where == "local" else (UnsupportedError,)
-    with pytest.raises(kinds, match=r"boxmask\[crf\]"):
-        main([str(data), str(tmp_path / "out"), "--crf", *source])
+    arguments = [str(data), str(tmp_path / "out"), "--crf"]
+    if where == "local":
+        with pytest.raises(MissingExtraError, match=r"boxmask\[crf\]"):
+            main([*arguments, "--crf-engine", "pydensecrf", "--bundle", str(bundle.root)])
+    else:
+        host = HostEngines(crf="pydensecrf")
+        with (
+            running_server(bundle, f"unix:{tmp_path}/socket", host=host) as address,
+            pytest.raises(UnsupportedError, match=r"boxmask\[crf\]"),
+        ):
+            main([*arguments, "--server", address])
     assert not (tmp_path / "out").exists()
 
 

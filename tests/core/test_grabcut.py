@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -12,7 +14,8 @@ from hypothesis.extra import numpy as npst
 from skimage import data
 
 from boxmask_core.boxes import Box, Window
-from boxmask_core.errors import InvalidBoxError
+from boxmask_core.engines import GRABCUT_ENGINES
+from boxmask_core.errors import InvalidBoxError, InvalidInputError, MissingExtraError
 from boxmask_core.grabcut import (
     COARSE_ITERATIONS,
     MIN_FILL,
@@ -26,6 +29,10 @@ from boxmask_core.grabcut import (
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from boxmask_core.engines import GrabCutEngine
+
+engines = pytest.mark.parametrize("engine", GRABCUT_ENGINES)
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 BOX = Box(20, 20, 60, 60)
@@ -73,8 +80,9 @@ def test_the_filled_box_is_the_box_inside_the_image() -> None:
     assert (proposal.fill, proposal.fallback) == (1.0, Fallback.NONE)
 
 
-def test_the_coarse_proposal_finds_the_object_and_says_that_nothing_stood_in() -> None:
-    proposal = coarse_proposal(scene(), BOX)
+@engines
+def test_the_coarse_proposal_finds_the_object_and_says_that_nothing_stood_in(engine: GrabCutEngine) -> None:
+    proposal = coarse_proposal(scene(), BOX, engine=engine)
     assert proposal.window == BOX.window()
     assert proposal.fallback is Fallback.NONE
     assert iou(proposal.mask, disc()) > 0.97
@@ -87,130 +95,149 @@ def test_the_coarse_proposal_is_rectangle_grabcut_on_the_expanded_crop(cup: NDAr
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)
     cv2.grabCut(crop, labels, (13, 8, 52, 40), *models, COARSE_ITERATIONS, cv2.GC_INIT_WITH_RECT)
-    proposal = coarse_proposal(cup, box)
+    theirs, ours = (coarse_proposal(cup, box, engine=engine) for engine in ("opencv", "boxmask"))
     assert box.expanded().window() == Window(32, -2, 110, 58)
-    assert proposal.fallback is Fallback.NONE
-    assert (proposal.mask == (labels % 2 == 1)[8:48, 13:65]).all()
+    assert {theirs.fallback, ours.fallback} == {Fallback.NONE}
+    assert (theirs.mask == (labels % 2 == 1)[8:48, 13:65]).all()
+    assert iou(ours.mask, theirs.mask) > 0.98
 
 
 @pytest.mark.parametrize("box", [Box(5, 5, 7, 40), Box(5, 5, 40, 6), Box(9.9, 5, 10.8, 9)])
-def test_a_tiny_box_is_filled(box: Box) -> None:
-    proposal = coarse_proposal(scene(), box)
+@engines
+def test_a_tiny_box_is_filled(engine: GrabCutEngine, box: Box) -> None:
+    proposal = coarse_proposal(scene(), box, engine=engine)
     assert proposal.fallback is Fallback.TINY_BOX
     assert proposal.mask.all()
 
 
-def test_a_box_over_the_whole_image_is_cut_within_a_rim() -> None:
-    proposal = coarse_proposal(scene()[15:65, 15:65], Box(0, 0, 50, 50))
+@engines
+def test_a_box_over_the_whole_image_is_cut_within_a_rim(engine: GrabCutEngine) -> None:
+    proposal = coarse_proposal(scene()[15:65, 15:65], Box(0, 0, 50, 50), engine=engine)
     assert proposal.fallback is Fallback.BOX_COVERS_IMAGE
     assert proposal.window == Window(0, 0, 50, 50)
     assert iou(proposal.mask[5:45, 5:45], disc()) > 0.97
     assert not proposal.mask[:3].any()
 
 
-def test_constant_colours_fill_the_box() -> None:
-    proposal = coarse_proposal(np.full((80, 80, 3), 90, dtype=np.uint8), BOX)
+@engines
+def test_constant_colours_fill_the_box(engine: GrabCutEngine) -> None:
+    proposal = coarse_proposal(np.full((80, 80, 3), 90, dtype=np.uint8), BOX, engine=engine)
     assert proposal.fallback is Fallback.CONSTANT_COLOUR
     assert proposal.mask.all()
 
 
-def test_a_cut_that_leaves_nothing_fills_the_box() -> None:
+@engines
+def test_a_cut_that_leaves_nothing_fills_the_box(engine: GrabCutEngine) -> None:
     image = np.zeros((80, 80, 3), dtype=np.uint8)
     image[:, 40:] = 200  # inside and outside the box the same two colours
-    proposal = coarse_proposal(image, BOX)
+    proposal = coarse_proposal(image, BOX, engine=engine)
     assert proposal.fallback is Fallback.EMPTY_FOREGROUND
     assert proposal.mask.all()
 
 
-def test_a_cut_that_leaves_too_little_fills_the_box() -> None:
-    proposal = coarse_proposal(scene(radius=5), BOX)
+@engines
+def test_a_cut_that_leaves_too_little_fills_the_box(engine: GrabCutEngine) -> None:
+    proposal = coarse_proposal(scene(radius=5), BOX, engine=engine)
     assert proposal.fallback is Fallback.SMALL_MASK
     assert proposal.mask.all()
 
 
-def test_refinement_moves_an_unsure_border_to_the_edge_of_the_object() -> None:
+@engines
+def test_refinement_moves_an_unsure_border_to_the_edge_of_the_object(engine: GrabCutEngine) -> None:
     belief = np.full((60, 60), 0.1, dtype=np.float32)
     belief[10:50, 10:50][disc(18)] = 0.5
     belief[10:50, 10:50][disc(10)] = 0.9
-    proposal = refine_proposal(scene(), BOX, belief, VISIBLE)
+    proposal = refine_proposal(scene(), BOX, belief, VISIBLE, engine=engine)
     assert proposal.fallback is Fallback.NONE
     assert iou(proposal.mask, disc()) > 0.97
 
 
-def test_refinement_keeps_what_is_certain() -> None:
-    proposal = refine_proposal(scene(), BOX, probability(inside=0.9, outside=0.1, radius=18), VISIBLE)
+@engines
+def test_refinement_keeps_what_is_certain(engine: GrabCutEngine) -> None:
+    proposal = refine_proposal(
+        scene(), BOX, probability(inside=0.9, outside=0.1, radius=18), VISIBLE, engine=engine
+    )
     assert (proposal.mask == disc(18)).all()
 
 
-def test_refinement_never_leaves_the_box() -> None:
-    proposal = refine_proposal(scene(), BOX, np.full((60, 60), 0.9, dtype=np.float32), VISIBLE)
+@engines
+def test_refinement_never_leaves_the_box(engine: GrabCutEngine) -> None:
+    proposal = refine_proposal(scene(), BOX, np.full((60, 60), 0.9, dtype=np.float32), VISIBLE, engine=engine)
     assert proposal.window == BOX.window()
     assert proposal.mask.shape == (40, 40)
 
 
-def test_without_certain_foreground_the_networks_own_mask_stands() -> None:
+@engines
+def test_without_certain_foreground_the_networks_own_mask_stands(engine: GrabCutEngine) -> None:
     belief = probability(inside=0.55, outside=0.1)
-    proposal = refine_proposal(scene(), BOX, belief, VISIBLE)
+    proposal = refine_proposal(scene(), BOX, belief, VISIBLE, engine=engine)
     assert proposal.fallback is Fallback.EMPTY_FOREGROUND
     assert (proposal.mask == disc()).all()
 
 
-def test_without_certain_background_the_networks_own_mask_stands() -> None:
+@engines
+def test_without_certain_background_the_networks_own_mask_stands(engine: GrabCutEngine) -> None:
     image = scene()[20:60, 20:60]
     belief = probability(inside=0.9, outside=0.45)[10:50, 10:50]
-    proposal = refine_proposal(image, Box(0, 0, 40, 40), belief, Window(0, 0, 40, 40))
+    proposal = refine_proposal(image, Box(0, 0, 40, 40), belief, Window(0, 0, 40, 40), engine=engine)
     assert proposal.fallback is Fallback.EMPTY_BACKGROUND
     assert (proposal.mask == disc()).all()
 
 
-def test_over_constant_colours_the_networks_own_mask_stands() -> None:
+@engines
+def test_over_constant_colours_the_networks_own_mask_stands(engine: GrabCutEngine) -> None:
     image = np.full((80, 80, 3), 90, dtype=np.uint8)
-    proposal = refine_proposal(image, BOX, probability(inside=0.9, outside=0.1), VISIBLE)
+    proposal = refine_proposal(image, BOX, probability(inside=0.9, outside=0.1), VISIBLE, engine=engine)
     assert proposal.fallback is Fallback.CONSTANT_COLOUR
     assert (proposal.mask == disc()).all()
 
 
-def test_where_refinement_leaves_too_little_the_networks_own_mask_stands() -> None:
+@engines
+def test_where_refinement_leaves_too_little_the_networks_own_mask_stands(engine: GrabCutEngine) -> None:
     # The network is sure of a speck of red and unsure of blue, which is the background's colour as well.
     belief = np.full((60, 60), 0.1, dtype=np.float32)
     belief[10:50, 10:50][disc(18)] = 0.55
     belief[10:50, 10:50][disc(3)] = 0.9
-    proposal = refine_proposal(scene(radius=4), BOX, belief, VISIBLE)
+    proposal = refine_proposal(scene(radius=4), BOX, belief, VISIBLE, engine=engine)
     assert proposal.fallback is Fallback.SMALL_MASK
     assert (proposal.mask == disc(18)).all()
 
 
-def test_a_silent_network_is_answered_for_by_the_coarse_proposal() -> None:
+@engines
+def test_a_silent_network_is_answered_for_by_the_coarse_proposal(engine: GrabCutEngine) -> None:
     belief = probability(inside=0.9, outside=0.1, radius=5)
     assert belief[10:50, 10:50].mean() > 0
     for refine in (refine_proposal, cfs_proposal):
-        proposal = refine(scene(), BOX, belief, VISIBLE)
+        proposal = refine(scene(), BOX, belief, VISIBLE, engine=engine)
         assert proposal.fallback is Fallback.CFS_SILENT
-        assert (proposal.mask == coarse_proposal(scene(), BOX).mask).all()
+        assert (proposal.mask == coarse_proposal(scene(), BOX, engine=engine).mask).all()
 
 
-def test_the_networks_own_mask_is_where_it_leans_to_foreground() -> None:
+@engines
+def test_the_networks_own_mask_is_where_it_leans_to_foreground(engine: GrabCutEngine) -> None:
     belief = probability(inside=0.51, outside=0.5)
-    proposal = cfs_proposal(scene(), BOX, belief, VISIBLE)
+    proposal = cfs_proposal(scene(), BOX, belief, VISIBLE, engine=engine)
     assert proposal.fallback is Fallback.NONE
     assert (proposal.mask == disc()).all()
 
 
-def test_a_box_outside_the_image_is_refused() -> None:
+@engines
+def test_a_box_outside_the_image_is_refused(engine: GrabCutEngine) -> None:
     outside = Box(100, 0, 120, 20)
     with pytest.raises(InvalidBoxError, match="outside the 80 x 80 image"):
-        coarse_proposal(scene(), outside)
+        coarse_proposal(scene(), outside, engine=engine)
     with pytest.raises(InvalidBoxError, match="outside the 80 x 80 image"):
-        cfs_proposal(scene(), outside, np.ones((20, 20), dtype=np.float32), VISIBLE)
+        cfs_proposal(scene(), outside, np.ones((20, 20), dtype=np.float32), VISIBLE, engine=engine)
 
 
-def test_the_result_depends_on_the_seed_alone(cup: NDArray[np.uint8]) -> None:
+@engines
+def test_the_result_depends_on_the_seed_alone(engine: GrabCutEngine, cup: NDArray[np.uint8]) -> None:
     box = Box(45, 8, 97, 48)
     masks: list[NDArray[np.bool_]] = []
 
     def work(disturbance: int) -> None:
         cv2.setRNGSeed(disturbance)  # whatever ran before on this thread
-        masks.append(coarse_proposal(cup, box, iterations=2, seed=5).mask)
+        masks.append(coarse_proposal(cup, box, iterations=2, seed=5, engine=engine).mask)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in (1, 2, 3)]
     for thread in threads:
@@ -221,11 +248,12 @@ def test_the_result_depends_on_the_seed_alone(cup: NDArray[np.uint8]) -> None:
     assert len(masks) == 3
 
 
-def test_a_box_partly_outside_gives_what_its_visible_part_gives() -> None:
+@engines
+def test_a_box_partly_outside_gives_what_its_visible_part_gives(engine: GrabCutEngine) -> None:
     image = scene()[:, :45]
     beyond, visible = (
-        coarse_proposal(image, Box(20, 20, 5000, 60)),
-        coarse_proposal(image, Box(20, 20, 45, 60)),
+        coarse_proposal(image, Box(20, 20, 5000, 60), engine=engine),
+        coarse_proposal(image, Box(20, 20, 45, 60), engine=engine),
     )
     assert beyond.window == visible.window
     assert (beyond.mask == visible.mask).all()
@@ -253,10 +281,10 @@ def check(proposal: Proposal, image: NDArray[np.uint8], box: Box) -> None:
     assert proposal.fill >= MIN_FILL
 
 
-@settings(max_examples=150, deadline=None)
-@given(questions(), st.floats(0, 1), st.floats(0, 1))
+@settings(max_examples=250, deadline=None)
+@given(questions(), st.floats(0, 1), st.floats(0, 1), st.sampled_from(GRABCUT_ENGINES))
 def test_whatever_the_pixels_and_the_box_there_is_an_answer(
-    question: tuple[NDArray[np.uint8], Box], left: float, right: float
+    question: tuple[NDArray[np.uint8], Box], left: float, right: float, engine: GrabCutEngine
 ) -> None:
     image, box = question
     height, width = image.shape[:2]
@@ -265,14 +293,49 @@ def test_whatever_the_pixels_and_the_box_there_is_an_answer(
     except InvalidBoxError:
         return
     belief = np.linspace(left, right, window.area, dtype=np.float32).reshape(window.height, window.width)
-    check(coarse_proposal(image, box), image, box)
-    check(cfs_proposal(image, box, belief, window), image, box)
-    check(refine_proposal(image, box, belief, window), image, box)
+    check(coarse_proposal(image, box, engine=engine), image, box)
+    check(cfs_proposal(image, box, belief, window, engine=engine), image, box)
+    check(refine_proposal(image, box, belief, window, engine=engine), image, box)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0, np.nan])
-def test_an_image_of_one_pixel_has_an_answer(value: float) -> None:
+@engines
+def test_an_image_of_one_pixel_has_an_answer(engine: GrabCutEngine, value: float) -> None:
     image, box, window = np.zeros((1, 1, 3), dtype=np.uint8), Box(0, 0, 1, 1), Window(0, 0, 1, 1)
     belief = np.full((1, 1), value, dtype=np.float32)
-    assert coarse_proposal(image, box).fallback is Fallback.TINY_BOX
-    assert refine_proposal(image, box, belief, window).mask.all()
+    assert coarse_proposal(image, box, engine=engine).fallback is Fallback.TINY_BOX
+    assert refine_proposal(image, box, belief, window, engine=engine).mask.all()
+
+
+def test_an_unknown_engine_is_refused_whatever_the_box() -> None:
+    unknown: Any = "scissors"
+    belief = probability(inside=0.9, outside=0.1)
+    sentence = r"one of \('boxmask', 'opencv'\), but got 'scissors'"
+    for box in (BOX, Box(5, 5, 7, 40)):
+        with pytest.raises(InvalidInputError, match=sentence):
+            coarse_proposal(scene(), box, engine=unknown)
+        with pytest.raises(InvalidInputError, match=sentence):
+            cfs_proposal(scene(), box, belief, VISIBLE, engine=unknown)
+        with pytest.raises(InvalidInputError, match=sentence):
+            refine_proposal(scene(), box, belief, VISIBLE, engine=unknown)
+
+
+def test_without_numba_the_error_names_the_extra_and_the_engine_that_needs_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("boxmask_core.")]:
+        if hasattr(sys.modules[name], "jit"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "boxmask_core.jit", raising=False)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(
+        MissingExtraError, match=r"'opencv' .* module 'numba', .* pip install 'boxmask\[local\]'"
+    ):
+        coarse_proposal(scene(), BOX)
+    assert coarse_proposal(scene(), BOX, engine="opencv").fallback is Fallback.NONE
+    assert coarse_proposal(scene(), Box(5, 5, 7, 40)).fallback is Fallback.TINY_BOX
+
+
+def test_the_proposals_types_are_imported_without_the_compiler() -> None:
+    program = "import sys, boxmask_core.grabcut; sys.exit('numba' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)

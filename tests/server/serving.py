@@ -18,6 +18,7 @@ from boxmask_server.server import Server, Settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from boxmask_core.engines import HostEngines
     from boxmask_core.instances import Instance
     from boxmask_server.engine import CfsEngine
     from boxmask_server.segmentation_engine import SegmentationEngine
@@ -52,6 +53,7 @@ async def serving(
     segmentation: SegmentationEngine | None = None,
     limits: Limits | None = None,
     workers: int = 2,
+    host: HostEngines | None = None,
     trusted: bytes | None = None,
 ) -> AsyncIterator[Serving]:
     """Starts a server, and drains it at the end.
@@ -62,11 +64,12 @@ async def serving(
         settings: How to listen.
         limits: What one question may hold.
         workers: Threads of the host pool.
+        host: Who computes GrabCut and the CRF.
         trusted: Certificate to trust, where the server speaks TLS.
     """
     engines = Engines(engine, segmentation)
     models = [model_of(each, limits or Limits(), settings.stream_window) for each in engines.all()]
-    async with open_pipelines(engines, workers=workers, limits=limits, max_batch=4) as pipelines:
+    async with open_pipelines(engines, workers=workers, limits=limits, max_batch=4, host=host) as pipelines:
         server = Server(pipelines, models, settings)
         address = await server.start()
         async with _channel(address, trusted) as channel:

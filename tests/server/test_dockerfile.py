@@ -39,6 +39,14 @@ def test_health_is_asked_where_the_server_listens() -> None:
     assert _argument("EXPOSE") == "8500"
 
 
+def test_what_is_compiled_is_compiled_in_the_build_and_kept_where_the_server_looks() -> None:
+    (build,) = [line for line in LINES if line.endswith("-m boxmask_core.warm_up")]
+    (cache,) = re.findall(r"NUMBA_CACHE_DIR=(\S+)", build)
+    assert cache.startswith("/opt/boxmask/")  # the folder that the final image takes over
+    assert any(f"NUMBA_CACHE_DIR={cache}" in line for line in FINAL if line.startswith("ENV "))
+    assert any(f"chown -R 10001 {cache}" in line for line in FINAL)
+
+
 def test_no_torch_and_no_compiler_come_with_the_extras() -> None:
     build = " ".join(LINES)
     assert "--only-binary :all:" in build  # without wheels a compiler would be needed

@@ -178,10 +178,10 @@ def test_a_cancelled_question_frees_what_it_asked_for(bundle: Bundle) -> None:
 def test_a_host_stage_that_crashes_fails_its_question_alone(
     engine: CfsEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fragile(image: NDArray[np.uint8], instance: Instance, *rest: Any, refine: bool) -> InstanceMask:
+    def fragile(image: NDArray[np.uint8], instance: Instance, *rest: Any, **how: Any) -> InstanceMask:
         if instance == EAR:
             raise FloatingPointError
-        return cfs_mask(image, instance, *rest, refine=refine)
+        return cfs_mask(image, instance, *rest, **how)
 
     monkeypatch.setattr(pipeline, "cfs_mask", fragile)
 

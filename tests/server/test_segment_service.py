@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from boxmask.v1 import labeling_pb2 as pb
+from boxmask_core.engines import HostEngines
 from boxmask_core.palette import decode_indexed_png
 from boxmask_core.segmentation import class_probabilities
 from boxmask_server.host_pool import HostPool
@@ -154,7 +155,8 @@ def test_a_crf_that_is_not_installed_is_a_failed_precondition(
     request = pb.SegmentRequest(image=png("cat"), refinement=pb.SEGMENT_REFINEMENT_DENSE_CRF)
 
     async def scene() -> None:
-        async with serving(None, Settings(socket), segmentation=segmentation) as here:
+        host = HostEngines(crf="pydensecrf")
+        async with serving(None, Settings(socket), segmentation=segmentation, host=host) as here:
             with pytest.raises(grpc.aio.AioRpcError, match=r"boxmask\[crf\]") as caught:
                 await here.stub.Segment(request)
             assert caught.value.code() is CODE.FAILED_PRECONDITION

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from boxmask_core.bundle import Bundle
+    from boxmask_core.engines import CrfEngine
     from boxmask_server.session import Inferred
 
 Result = TypeVar("Result")
@@ -104,7 +105,7 @@ def test_a_crf_that_is_not_installed_is_said(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'boxmask\[crf\]'"):
-        _ask(segmentation, SegmentQuestion(png("cat"), crf=True))
+        _ask(segmentation, SegmentQuestion(png("cat"), crf=True), crf="pydensecrf")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (2, 1000), (STEP, STEP), (MAX_SIDE, MAX_SIDE)])
@@ -271,12 +272,15 @@ def _assert_labels(answer: SegmentAnswer, expected: NDArray[np.float32]) -> None
 
 
 def _ask(
-    engine: SegmentationEngine, question: SegmentQuestion, limits: Limits | None = None
+    engine: SegmentationEngine,
+    question: SegmentQuestion,
+    limits: Limits | None = None,
+    crf: CrfEngine = "boxmask",
 ) -> SegmentAnswer:
     async def scene(segmenter: Segmenter) -> SegmentAnswer:
         return await segmenter.segment(question)
 
-    return _with(engine, scene, limits=limits)
+    return _with(engine, scene, limits=limits, crf=crf)
 
 
 def _with(
@@ -285,9 +289,10 @@ def _with(
     *,
     limits: Limits | None = None,
     workers: int = 2,
+    crf: CrfEngine = "boxmask",
 ) -> Result:
     async def main() -> Result:
-        async with HostPool(workers) as pool, Segmenter(engine, pool, limits=limits) as segmenter:
+        async with HostPool(workers) as pool, Segmenter(engine, pool, limits=limits, crf=crf) as segmenter:
             return await scene(segmenter)
 
     return asyncio.run(main())
