@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INPUTS := pyproject.toml constraints.txt
 
-.PHONY: demo test check mutations dev protos format clean
+.PHONY: demo test check mutations dev protos format recompile clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m demo.run
@@ -33,7 +33,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:
+recompile:
+	find core -name '*.nb[ci]' -delete
+
+clean: recompile
 	rm -rf $(VENV) build dist demo-out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
@@ -48,14 +51,14 @@ $(VENV)/.dev: $(BIN)/python $(INPUTS)
 	$(PIP) --editable '.[dev]'
 	touch $@ $(VENV)/.demo
 
-# DenseCRF is built from source. A compiler is installed where that is possible; elsewhere its tests say why
-# they are skipped.
+# pydensecrf, which our DenseCRF is compared with, is built from source. A compiler is installed where that is
+# possible; elsewhere its tests say why they are skipped.
 $(VENV)/.crf: $(VENV)/.dev
 	{ command -v g++ >/dev/null && test -e "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h"; } \
 	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
 	  && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends g++ python3-dev >/dev/null; } \
 	  || echo "no C++ compiler"
-	$(PIP) --editable '.[crf]' || echo "DenseCRF cannot be built: its tests will be skipped"
+	$(PIP) --editable '.[crf]' || echo "pydensecrf cannot be built: what is compared with it will be skipped"
 	touch $@
 
 # The report is tested in a real browser. Debian's Chromium is installed where that is possible; elsewhere
