@@ -78,11 +78,11 @@ class VocMaskWriter:
             self.close()
 
     def _count_losses(self, image: MaskedImage, maps: LabelMaps) -> None:
-        areas = [int(mask.proposal.mask.sum()) for mask in image.masks]
-        visible = set(maps.objects[maps.objects > 0].tolist())
-        hidden = sum(area > 0 and index not in visible for index, area in enumerate(areas, start=1))
+        areas = [int(np.count_nonzero(mask.proposal.mask)) for mask in image.masks]
+        seen = np.bincount(maps.objects.ravel(), minlength=len(areas) + 1)[1:].tolist()
+        hidden = sum(area > 0 and pixels == 0 for area, pixels in zip(areas, seen, strict=True))
         found = {
-            "pixels that lie under a smaller box": sum(areas) - int((maps.objects > 0).sum()),
+            "pixels that lie under a smaller box": sum(areas) - sum(seen),
             "instances that lie wholly under smaller boxes": hidden,
             "instances with an empty mask": areas.count(0),
         }
