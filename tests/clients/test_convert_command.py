@@ -65,6 +65,15 @@ def test_boxes_become_label_maps_of_the_images_size(
     assert "busy    " in capsys.readouterr().out
 
 
+def test_opencvs_grabcut_is_taken_where_it_is_asked_for(data: VocFolder, tmp_path: Path) -> None:
+    common = [str(data.root), "--to", "coco", "--method", "grabcut", "--no-report"]
+    for engine in ("boxmask", "opencv"):
+        assert main([*common, str(tmp_path / engine), "--grabcut-engine", engine]) == 0
+    assert main([*common, str(tmp_path / "default")]) == 0
+    assert _masks(tmp_path / "default") == _masks(tmp_path / "boxmask") != _masks(tmp_path / "opencv")
+    assert _summary(tmp_path / "opencv")["method"] == "GrabCut from the box (OpenCV's)"
+
+
 @pytest.mark.parametrize("target", ["voc", "coco", "yolo"])
 def test_a_server_and_this_process_write_the_same_bytes(
     data: VocFolder, tmp_path: Path, bundle: Bundle, server: str, target: str
@@ -231,6 +240,8 @@ def test_what_cannot_be_done_leaves_nothing(data: VocFolder, tmp_path: Path) -> 
         ["--to", "voc", "--limit", "0"],
         ["--to", "voc", "--server", "a:1", "--bundle", "b"],
         ["--to", "voc", "--server", "a:1", "--workers", "2"],
+        ["--to", "voc", "--server", "a:1", "--grabcut-engine", "opencv"],
+        ["--to", "voc", "--grabcut-engine", "magic"],
         ["--to", "voc", "--method", "magic"],
     ],
 )

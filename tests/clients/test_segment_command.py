@@ -194,6 +194,7 @@ def test_a_crf_that_is_not_installed_ends_the_command_at_once(
         ["data", "out", "--scales", ""],
         ["data", "out", "--server", "a:1", "--bundle", "b"],
         ["data", "out", "--server", "a:1", "--workers", "2"],
+        ["data", "out", "--server", "a:1", "--crf", "--crf-engine", "boxmask"],
         ["data", "out", "--workers", "0"],
     ],
 )
