@@ -5,9 +5,9 @@ machine: EfficientNet-Lite0 at output stride 16 with its first two levels frozen
 AdamW, which in the 120 steps of a pilot went further than SGD (31.8 against 21.3 mIoU-7 on held-out training
 images). The cross-entropy is taken every 4 pixels, since a cell of 16 is coarse.
 
-Higher rates are a trap: the affinity loss bears them badly. At 1.5e-4 and six times that for the attention the
-loss rose again after warm-up, and its mean over steps 150 to 400 was 1.07 (seed 0); here it is 0.79. At 4e-4 and
-five times that it was 1.8.
+Higher rates are a trap: the affinity loss bears them badly. At 1.5e-4 and six times that for the attention
+the loss rose again after warm-up, and its mean over steps 150 to 400 was 1.07 (seed 0); here it is 0.79. At
+4e-4 and five times that it was 1.8.
 
 Cost: 3 epochs of 1288 images, 966 steps, about 10 minutes of one core; two runs share two cores.
 Expected: the table in README.

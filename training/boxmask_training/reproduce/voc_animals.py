@@ -6,8 +6,8 @@ those of the starter bundle and of ``boxmask train lgsa --config voc_animals``. 
 compared with the paper's; the figures cannot: the paper's are over 21 classes, with ResNet-101 and
 DenseCRF.
 
-Cost: about 10 minutes of one core a run, 13 runs; before them the label maps and, without ``--cfs-bundle``, CFS
-(an hour).
+Cost: about 10 minutes of one core a run, 13 runs; before them the label maps and, without
+``--cfs-bundle``, CFS (an hour).
 
 Command::
 
