@@ -73,7 +73,7 @@ class CfsEngine:
         self.network = bundle.network(CFS)
         self.class_names = bundle.class_names
         self.input_size = self.network.fixed_side()
-        self._session = Session(self.network, device=device, threads=threads)
+        self._session = Session(self.network, device=device, threads=threads, side_by_side=True)
         self._check_graph(bundle)
         self._sizes = BATCH_SIZES[self.provider]
 

@@ -54,22 +54,22 @@ class Inferred(NamedTuple):
 class Session:
     """One network, ready to run.
 
-    Runs of one thread each go side by side on the CPU; all others take turns, for each uses all there is.
-
     Args:
         network: The network.
         device: ``cuda`` or nothing, ``cpu``, or ``auto``: CUDA where it works and the CPU elsewhere.
         threads: Threads that one run may use on the CPU.
+        side_by_side: Whether runs on the CPU may go on at once; otherwise they take turns, as on a GPU, and
+            one run's memory is all that is taken.
 
     Raises:
         BundleError: The file is no graph that ONNX Runtime can load.
         DeviceError: ``cuda`` was asked for and is not really active.
     """
 
-    def __init__(self, network: Network, *, device: Device, threads: int) -> None:
+    def __init__(self, network: Network, *, device: Device, threads: int, side_by_side: bool = False) -> None:
         self._session = _open(network, device, threads)
         self._turn: AbstractContextManager[Any] = threading.Lock()
-        if threads == 1 and self.provider == CPU:
+        if side_by_side and self.provider == CPU:
             self._turn = contextlib.nullcontext()
         logger.info("network %r runs on %s", network.name, self.provider)
 
