@@ -142,9 +142,9 @@ def compare(bundle: Bundle, samples: Sequence[Sample]) -> None:
 
 def samples_of(bundle: Bundle, data: Path, split: str, count: int) -> list[Sample]:
     """Runs the network on images of a VOC folder, the way the server does."""
-    from boxmask_server.segmentation_engine import SegmentationEngine
-    from boxmask_server.segmentation_steps import show
-    from boxmask_server.segmenter import SegmentQuestion
+    from boxmask_server.networks.segmentation_engine import SegmentationEngine
+    from boxmask_server.work.segmentation_steps import show
+    from boxmask_server.work.segmenter import SegmentQuestion
 
     engine = SegmentationEngine(bundle, device="cpu", threads=len(os.sched_getaffinity(0)))
     keys = (data / "ImageSets" / "Segmentation" / f"{split}.txt").read_text(encoding="ascii").split()

@@ -46,7 +46,7 @@ from boxmask_core.images import decode
 from boxmask_core.instances import ImageRecord, InstanceMask
 from boxmask_core.palette import decode_indexed_png
 from boxmask_core.warm_up import warm_up
-from boxmask_server.engine import CfsEngine, CfsInput
+from boxmask_server.networks.cfs_engine import CfsEngine, CfsInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

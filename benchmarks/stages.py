@@ -14,8 +14,8 @@ from boxmask_core.grabcut import refine_proposal
 from boxmask_core.images import decode
 from boxmask_core.instances import ImageRecord, InstanceMask
 from boxmask_core.palette import encode_indexed_png
-from boxmask_server.cores import CFS_THREADS, one_thread_each
-from boxmask_server.engine import CfsEngine, CfsInput
+from boxmask_server.networks.cfs_engine import CfsEngine, CfsInput
+from boxmask_server.networks.cores import CFS_THREADS, one_thread_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

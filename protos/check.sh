@@ -8,13 +8,13 @@ trap 'rm -rf "$scratch"' EXIT
 scripts=$(python -c 'import sysconfig; print(sysconfig.get_path("scripts"))')
 packages=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') # google/rpc/status.proto
 python -m grpc_tools.protoc --proto_path=. --proto_path="$packages" --include_imports --include_source_info \
-    --descriptor_set_out="$scratch/image.binpb" boxmask/v1/labeling.proto
+    --descriptor_set_out="$scratch/image.binpb" boxmask/v1/labeling.proto boxmask/v1/admin.proto
 "$scripts/buf" lint "$scratch/image.binpb" --config buf.yaml
 mkdir "$scratch/stubs"
 ./generate.sh "$scratch/stubs"
-for stub in labeling_pb2.py labeling_pb2.pyi labeling_pb2_grpc.py labeling_pb2_grpc.pyi; do
-    diff -u "boxmask/v1/$stub" "$scratch/stubs/boxmask/v1/$stub" || {
-        echo "protos/boxmask/v1/$stub is out of date: run 'make protos'" >&2
+(cd "$scratch/stubs" && find . -name '*_pb2*') | while read -r stub; do
+    diff -u "$stub" "$scratch/stubs/$stub" || {
+        echo "protos/$stub is out of date: run 'make protos'" >&2
         exit 1
     }
 done

@@ -12,4 +12,4 @@ packages=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') #
 PATH="$scripts:$PATH" python -m grpc_tools.protoc --proto_path=. --proto_path="$packages" \
     --python_out="$out" --grpc_python_out="$out" \
     --mypy_out=quiet:"$out" --mypy_grpc_out=quiet:"$out" \
-    boxmask/v1/labeling.proto
+    boxmask/v1/labeling.proto boxmask/v1/admin.proto

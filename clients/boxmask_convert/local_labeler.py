@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from boxmask_client import Question, Segmentation, SegmentQuestion
     from boxmask_convert.settings import SegmentSettings, Settings
-    from boxmask_server import pipeline
-    from boxmask_server.engine import CfsEngine
-    from boxmask_server.segmentation_engine import SegmentationEngine
+    from boxmask_server.networks.cfs_engine import CfsEngine
+    from boxmask_server.networks.segmentation_engine import SegmentationEngine
+    from boxmask_server.work import labeler
 
 
 def open_local_labeler(settings: Settings) -> PipelineThread[Question, Answer]:
@@ -34,8 +34,8 @@ def open_local_labeler(settings: Settings) -> PipelineThread[Question, Answer]:
         MissingExtraError: The networks' runtime is not installed.
     """
     with _asking_for_the_server("boxmask convert"):
-        from boxmask_server.cores import CFS_THREADS, available_cores
-        from boxmask_server.engine import CfsEngine
+        from boxmask_server.networks.cfs_engine import CfsEngine
+        from boxmask_server.networks.cores import CFS_THREADS, available_cores
     workers = settings.workers or available_cores()
     if settings.method != "cfs":
         return PipelineThread(_labeling(None, workers, settings), f"this process, {workers} workers")
@@ -53,8 +53,8 @@ def open_local_segmenter(settings: SegmentSettings) -> PipelineThread[SegmentQue
         MissingExtraError: The networks' runtime is not installed.
     """
     with _asking_for_the_server("boxmask segment"):
-        from boxmask_server.cores import available_cores
-        from boxmask_server.segmentation_engine import SegmentationEngine
+        from boxmask_server.networks.cores import available_cores
+        from boxmask_server.networks.segmentation_engine import SegmentationEngine
     workers = settings.workers or available_cores()
     bundle = Bundle.load(settings.bundle or starter_path())
     engine = SegmentationEngine(bundle, device=settings.device, threads=workers)
@@ -77,8 +77,8 @@ def _description(engine: CfsEngine | SegmentationEngine, workers: int, bundle: B
 async def _labeling(
     engine: CfsEngine | None, workers: int, settings: Settings
 ) -> AsyncIterator[Callable[[Question], Coroutine[Any, Any, Answer]]]:
-    from boxmask_server.host_pool import HostPool
-    from boxmask_server.pipeline import PseudoLabeler
+    from boxmask_server.work.host_pool import HostPool
+    from boxmask_server.work.labeler import PseudoLabeler
 
     async with (
         HostPool(workers) as pool,
@@ -95,9 +95,9 @@ async def _labeling(
 async def _segmenting(
     engine: SegmentationEngine, workers: int, settings: SegmentSettings
 ) -> AsyncIterator[Callable[[SegmentQuestion], Coroutine[Any, Any, Segmentation]]]:
-    from boxmask_server.host_pool import HostPool
-    from boxmask_server.segment_converters import segment_question_of, segment_response_of
-    from boxmask_server.segmenter import Segmenter
+    from boxmask_server.wire.segment_converters import segment_question_of, segment_response_of
+    from boxmask_server.work.host_pool import HostPool
+    from boxmask_server.work.segmenter import Segmenter
 
     async with HostPool(workers) as pool, Segmenter(engine, pool, crf=settings.crf_engine) as segmenter:
 
@@ -109,18 +109,18 @@ async def _segmenting(
         yield answer
 
 
-def _question(question: Question) -> pipeline.Question:
-    from boxmask_server import pipeline
+def _question(question: Question) -> labeler.Question:
+    from boxmask_server.work import labeler
 
-    return pipeline.Question(
+    return labeler.Question(
         image=question.encoded_image(),
         instances=tuple(question.instances),
-        method=pipeline.Method(question.method),
+        method=labeler.Method(question.method),
         refine=question.refine,
     )
 
 
-def _answer(answer: pipeline.Answer) -> Answer:
+def _answer(answer: labeler.Answer) -> Answer:
     timings = answer.timings
     return Answer(
         width=answer.width,

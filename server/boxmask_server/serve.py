@@ -15,11 +15,11 @@ import grpc
 
 from boxmask_core.bundle import Bundle, starter_path
 from boxmask_core.engines import CRF_ENGINES, GRABCUT_ENGINES, HostEngines
-from boxmask_server.converters import model_of
-from boxmask_server.cores import available_cores
-from boxmask_server.pipeline import Limits
-from boxmask_server.pipelines import Engines, open_engines, open_pipelines
+from boxmask_server.networks.cores import available_cores
 from boxmask_server.server import Server, Settings
+from boxmask_server.wire.converters import model_of
+from boxmask_server.work.labeler import Limits
+from boxmask_server.work.pipelines import Engines, open_engines, open_pipelines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,14 +15,15 @@ from grpc_reflection.v1alpha import reflection
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask.v1 import labeling_pb2_grpc as pb_grpc
 from boxmask_core.errors import ListenError
-from boxmask_server.admission import Admission
-from boxmask_server.metrics import Metrics
-from boxmask_server.service import LabelingService
+from boxmask_server.operation.metrics import Metrics
+from boxmask_server.wire.admission import Admission
+from boxmask_server.wire.service import LabelingService
+from boxmask_server.wire.status import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from boxmask_server.pipelines import Pipelines
+    from boxmask_server.work.pipelines import Pipelines
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["LabelingService"].full_name
 MESSAGE_SLACK = 4 * 1024 * 1024
@@ -67,7 +68,7 @@ class Server:
         self._admission = Admission(settings.queue)
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(options=_options(pipelines.labeler.limits.max_bytes))
-        self.metrics = Metrics(pipelines.labeler.pool.workers, lambda: self._admission.unanswered)
+        self.metrics = Metrics(pipelines.labeler.pool.workers, lambda: self._admission.unanswered, reason_of)
         service = LabelingService(pipelines, models, self._admission, self.metrics, settings.stream_window)
         pb_grpc.add_LabelingServiceServicer_to_server(service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)

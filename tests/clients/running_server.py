@@ -7,10 +7,10 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from boxmask_server.converters import model_of
-from boxmask_server.pipeline import Limits
-from boxmask_server.pipelines import open_engines, open_pipelines
 from boxmask_server.server import Server, Settings
+from boxmask_server.wire.converters import model_of
+from boxmask_server.work.labeler import Limits
+from boxmask_server.work.pipelines import open_engines, open_pipelines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

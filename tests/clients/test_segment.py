@@ -14,10 +14,10 @@ from boxmask_client.segment_messages import to_segment_request, to_segmentation
 from boxmask_core.bundle import Bundle
 from boxmask_core.errors import InvalidImageError
 from boxmask_core.segmentation import Canvas
-from boxmask_server.host_pool import HostPool
-from boxmask_server.segmentation_engine import SegmentationEngine
-from boxmask_server.segmenter import Segmenter
-from boxmask_server.segmenter import SegmentQuestion as Asked
+from boxmask_server.networks.segmentation_engine import SegmentationEngine
+from boxmask_server.work.host_pool import HostPool
+from boxmask_server.work.segmenter import Segmenter
+from boxmask_server.work.segmenter import SegmentQuestion as Asked
 from tests.bundles import write_tiny_bundle
 from tests.clients.running_server import running_server
 from tests.clients.scenes import cat, jpeg, png, varied_cat

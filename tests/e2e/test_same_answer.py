@@ -19,10 +19,10 @@ from boxmask_convert.local_labeler import open_local_labeler
 from boxmask_convert.settings import Settings
 from boxmask_core.boxes import Box
 from boxmask_core.instances import Instance
-from boxmask_server.converters import question_of, response_of, wanted_of
-from boxmask_server.engine import CfsEngine
-from boxmask_server.host_pool import HostPool
-from boxmask_server.pipeline import PseudoLabeler
+from boxmask_server.networks.cfs_engine import CfsEngine
+from boxmask_server.wire.converters import question_of, response_of, wanted_of
+from boxmask_server.work.host_pool import HostPool
+from boxmask_server.work.labeler import PseudoLabeler
 from tests.clients.scenes import CAT, EAR, cat, jpeg, png, varied_cat
 
 if TYPE_CHECKING:

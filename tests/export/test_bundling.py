@@ -26,8 +26,8 @@ from boxmask_core.palette import voc_palette
 from boxmask_export.bundling import export_network, other_networks, put_in_place
 from boxmask_export.cfs import cfs_subject
 from boxmask_export.segmentation import segmentation_subject
-from boxmask_server.engine import CfsEngine, CfsInput
-from boxmask_server.segmentation_engine import SegmentationEngine
+from boxmask_server.networks.cfs_engine import CfsEngine, CfsInput
+from boxmask_server.networks.segmentation_engine import SegmentationEngine
 from tests.bundles import write_tiny_bundle
 from tests.export.networks import CLASS_NAMES, MAX_SIDE, SIZE, SOURCE, STRIDE
 from tests.tiny_networks import CLASS_NAMES as OTHER_CLASS_NAMES

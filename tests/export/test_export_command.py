@@ -12,8 +12,8 @@ from PIL import Image
 
 from boxmask_core.bundle import CFS, LGSA, MANIFEST, AnySize, Bundle, FixedSize, file_digest
 from boxmask_core.cli import main
-from boxmask_server.engine import CfsEngine, CfsInput
-from boxmask_server.segmentation_engine import SegmentationEngine
+from boxmask_server.networks.cfs_engine import CfsEngine, CfsInput
+from boxmask_server.networks.segmentation_engine import SegmentationEngine
 from boxmask_training import checkpoint
 from boxmask_training.cfs_settings import CfsSettings
 from boxmask_training.lgsa_settings import LgsaSettings

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from boxmask_core.bundle import Bundle
-from boxmask_server.engine import CfsEngine
-from boxmask_server.segmentation_engine import SegmentationEngine
+from boxmask_server.networks.cfs_engine import CfsEngine
+from boxmask_server.networks.segmentation_engine import SegmentationEngine
 from tests.bundles import write_tiny_bundle
 
 if TYPE_CHECKING:

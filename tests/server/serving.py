@@ -10,18 +10,18 @@ import grpc
 
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask.v1 import labeling_pb2_grpc as pb_grpc
-from boxmask_server.converters import model_of
-from boxmask_server.pipeline import Limits
-from boxmask_server.pipelines import Engines, open_pipelines
 from boxmask_server.server import Server, Settings
+from boxmask_server.wire.converters import model_of
+from boxmask_server.work.labeler import Limits
+from boxmask_server.work.pipelines import Engines, open_pipelines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from boxmask_core.engines import HostEngines
     from boxmask_core.instances import Instance
-    from boxmask_server.engine import CfsEngine
-    from boxmask_server.segmentation_engine import SegmentationEngine
+    from boxmask_server.networks.cfs_engine import CfsEngine
+    from boxmask_server.networks.segmentation_engine import SegmentationEngine
 
 
 Item = TypeVar("Item")

@@ -13,9 +13,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask_core.errors import ListenError
-from boxmask_server.engine import CfsEngine
-from boxmask_server.pipeline import Limits
+from boxmask_server.networks.cfs_engine import CfsEngine
 from boxmask_server.server import MESSAGE_SLACK, SERVICE_NAME, Settings
+from boxmask_server.work.labeler import Limits
 from tests.server.details import reason_of, status_of
 from tests.server.pictures import CAT, HEAD, png
 from tests.server.serving import Serving, request_of, serving
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from boxmask_core.bundle import Bundle
-    from boxmask_server.engine import CfsInput, Spread
-    from boxmask_server.session import Inferred
+    from boxmask_server.networks.cfs_engine import CfsInput, Spread
+    from boxmask_server.networks.session import Inferred
 
 CODE = grpc.StatusCode
 SERVING = health_pb2.HealthCheckResponse.SERVING

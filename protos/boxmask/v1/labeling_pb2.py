@@ -25,23 +25,25 @@ _sym_db = _symbol_database.Default()
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62oxmask/v1/labeling.proto\x12\nboxmask.v1\x1a\x17google/rpc/status.proto\"=\n\x0b\x42oundingBox\x12\n\n\x02x0\x18\x01 \x01(\x01\x12\n\n\x02y0\x18\x02 \x01(\x01\x12\n\n\x02x1\x18\x03 \x01(\x01\x12\n\n\x02y1\x18\x04 \x01(\x01\"=\n\x0bPixelWindow\x12\n\n\x02x0\x18\x01 \x01(\x05\x12\n\n\x02y0\x18\x02 \x01(\x05\x12\n\n\x02x1\x18\x03 \x01(\x05\x12\n\n\x02y1\x18\x04 \x01(\x05\"P\n\x08Instance\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x17.boxmask.v1.BoundingBox\x12\x12\n\nclass_name\x18\x03 \x01(\t\"\xb5\x01\n\x0cInstanceMask\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x06window\x18\x02 \x01(\x0b\x32\x17.boxmask.v1.PixelWindow\x12\x12\n\x08\x63oco_rle\x18\x03 \x01(\x0cH\x00\x12\r\n\x03png\x18\x04 \x01(\x0cH\x00\x12\x0c\n\x04\x61rea\x18\x05 \x01(\x03\x12\x0f\n\x07quality\x18\x06 \x01(\x02\x12&\n\x08\x66\x61llback\x18\x07 \x01(\x0e\x32\x14.boxmask.v1.FallbackB\x06\n\x04mask\"\x8f\x01\n\x07Timings\x12\x11\n\tdecode_ms\x18\x01 \x01(\x01\x12\x0f\n\x07\x63rop_ms\x18\x02 \x01(\x01\x12\x12\n\nnetwork_ms\x18\x03 \x01(\x01\x12\x11\n\trefine_ms\x18\x04 \x01(\x01\x12\x11\n\tencode_ms\x18\x05 \x01(\x01\x12\x10\n\x08total_ms\x18\x06 \x01(\x01\x12\x14\n\x0cinference_ms\x18\x07 \x01(\x01\"\xfa\x01\n\x12PseudoLabelRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\'\n\tinstances\x18\x02 \x03(\x0b\x32\x14.boxmask.v1.Instance\x12\"\n\x06method\x18\x03 \x01(\x0e\x32\x12.boxmask.v1.Method\x12*\n\nrefinement\x18\x04 \x01(\x0e\x32\x16.boxmask.v1.Refinement\x12/\n\rmask_encoding\x18\x05 \x01(\x0e\x32\x18.boxmask.v1.MaskEncoding\x12\x13\n\x0b\x63lass_names\x18\x06 \x03(\t\x12\x16\n\x0eomit_label_map\x18\x07 \x01(\x08\"\xc5\x01\n\x13PseudoLabelResponse\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12\'\n\x05masks\x18\x03 \x03(\x0b\x32\x18.boxmask.v1.InstanceMask\x12\x15\n\rlabel_map_png\x18\x04 \x01(\x0c\x12\x13\n\x0b\x63lass_names\x18\x05 \x03(\t\x12$\n\x07timings\x18\x06 \x01(\x0b\x32\x13.boxmask.v1.Timings\x12\x14\n\x0cmodel_digest\x18\x07 \x01(\t\"\\\n\x18StreamPseudoLabelRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12/\n\x07request\x18\x02 \x01(\x0b\x32\x1e.boxmask.v1.PseudoLabelRequest\"\x91\x01\n\x19StreamPseudoLabelResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x33\n\x08response\x18\x02 \x01(\x0b\x32\x1f.boxmask.v1.PseudoLabelResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x88\x01\n\x0eSegmentRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x31\n\nrefinement\x18\x02 \x01(\x0e\x32\x1d.boxmask.v1.SegmentRefinement\x12\x0e\n\x06scales\x18\x03 \x03(\x02\x12\x0c\n\x04\x66lip\x18\x04 \x01(\x08\x12\x16\n\x0einclude_scores\x18\x05 \x01(\x08\"\xe2\x01\n\x0fSegmentResponse\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12\x15\n\rlabel_map_png\x18\x03 \x01(\x0c\x12\x13\n\x0b\x63lass_names\x18\x04 \x03(\t\x12\'\n\x07\x63lasses\x18\x05 \x03(\x0b\x32\x16.boxmask.v1.ClassScore\x12\x1f\n\x05views\x18\x06 \x03(\x0b\x32\x10.boxmask.v1.View\x12$\n\x07timings\x18\x07 \x01(\x0b\x32\x13.boxmask.v1.Timings\x12\x14\n\x0cmodel_digest\x18\x08 \x01(\t\"_\n\nClassScore\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x0c\n\x04\x61rea\x18\x03 \x01(\x03\x12\x12\n\nmean_score\x18\x04 \x01(\x02\x12\x12\n\nscores_png\x18\x05 \x01(\x0c\"b\n\x04View\x12\x15\n\rresized_width\x18\x01 \x01(\x05\x12\x16\n\x0eresized_height\x18\x02 \x01(\x05\x12\x14\n\x0cpadded_width\x18\x03 \x01(\x05\x12\x15\n\rpadded_height\x18\x04 \x01(\x05\"T\n\x14StreamSegmentRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12+\n\x07request\x18\x02 \x01(\x0b\x32\x1a.boxmask.v1.SegmentRequest\"\x89\x01\n\x15StreamSegmentResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12/\n\x08response\x18\x02 \x01(\x0b\x32\x1b.boxmask.v1.SegmentResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x13\n\x11ListModelsRequest\"7\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.boxmask.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.boxmask.v1.Model\"\x9b\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x13\n\x0b\x63lass_names\x18\x03 \x03(\t\x12\x14\n\nfixed_side\x18\x04 \x01(\x05H\x00\x12\'\n\x08\x61ny_size\x18\x0b \x01(\x0b\x32\x13.boxmask.v1.AnySizeH\x00\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x10\n\x08provider\x18\x06 \x01(\t\x12\x0f\n\x07license\x18\x07 \x01(\t\x12\x15\n\rtraining_data\x18\x08 \x01(\t\x12\x14\n\x0cparity_error\x18\t \x01(\x01\x12\"\n\x06limits\x18\n \x01(\x0b\x32\x12.boxmask.v1.Limits\x12\x15\n\routput_stride\x18\x0c \x01(\x05\x42\x07\n\x05input\")\n\x07\x41nySize\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\x10\n\x08max_side\x18\x02 \x01(\x05\"Y\n\x06Limits\x12\x11\n\tmax_bytes\x18\x01 \x01(\x03\x12\x12\n\nmax_pixels\x18\x02 \x01(\x03\x12\x11\n\tmax_boxes\x18\x03 \x01(\x05\x12\x15\n\rstream_window\x18\x04 \x01(\x05*T\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x0e\n\nMETHOD_BOX\x10\x01\x12\x12\n\x0eMETHOD_GRABCUT\x10\x02\x12\x0e\n\nMETHOD_CFS\x10\x03*U\n\nRefinement\x12\x1a\n\x16REFINEMENT_UNSPECIFIED\x10\x00\x12\x13\n\x0fREFINEMENT_NONE\x10\x01\x12\x16\n\x12REFINEMENT_GRABCUT\x10\x02*`\n\x0cMaskEncoding\x12\x1d\n\x19MASK_ENCODING_UNSPECIFIED\x10\x00\x12\x1a\n\x16MASK_ENCODING_COCO_RLE\x10\x01\x12\x15\n\x11MASK_ENCODING_PNG\x10\x02*\xfb\x01\n\x08\x46\x61llback\x12\x18\n\x14\x46\x41LLBACK_UNSPECIFIED\x10\x00\x12\x11\n\rFALLBACK_NONE\x10\x01\x12\x15\n\x11\x46\x41LLBACK_TINY_BOX\x10\x02\x12\x1d\n\x19\x46\x41LLBACK_BOX_COVERS_IMAGE\x10\x03\x12\x1c\n\x18\x46\x41LLBACK_CONSTANT_COLOUR\x10\x04\x12\x1d\n\x19\x46\x41LLBACK_EMPTY_FOREGROUND\x10\x05\x12\x1d\n\x19\x46\x41LLBACK_EMPTY_BACKGROUND\x10\x06\x12\x17\n\x13\x46\x41LLBACK_SMALL_MASK\x10\x07\x12\x17\n\x13\x46\x41LLBACK_CFS_SILENT\x10\x08*v\n\x11SegmentRefinement\x12\"\n\x1eSEGMENT_REFINEMENT_UNSPECIFIED\x10\x00\x12\x1b\n\x17SEGMENT_REFINEMENT_NONE\x10\x01\x12 \n\x1cSEGMENT_REFINEMENT_DENSE_CRF\x10\x02\x32\xf9\x03\n\x0fLabelingService\x12N\n\x0bPseudoLabel\x12\x1e.boxmask.v1.PseudoLabelRequest\x1a\x1f.boxmask.v1.PseudoLabelResponse\x12\x64\n\x11StreamPseudoLabel\x12$.boxmask.v1.StreamPseudoLabelRequest\x1a%.boxmask.v1.StreamPseudoLabelResponse(\x01\x30\x01\x12\x42\n\x07Segment\x12\x1a.boxmask.v1.SegmentRequest\x1a\x1b.boxmask.v1.SegmentResponse\x12X\n\rStreamSegment\x12 .boxmask.v1.StreamSegmentRequest\x1a!.boxmask.v1.StreamSegmentResponse(\x01\x30\x01\x12K\n\nListModels\x12\x1d.boxmask.v1.ListModelsRequest\x1a\x1e.boxmask.v1.ListModelsResponse\x12\x45\n\x08GetModel\x12\x1b.boxmask.v1.GetModelRequest\x1a\x1c.boxmask.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62oxmask/v1/labeling.proto\x12\nboxmask.v1\x1a\x17google/rpc/status.proto\"=\n\x0b\x42oundingBox\x12\n\n\x02x0\x18\x01 \x01(\x01\x12\n\n\x02y0\x18\x02 \x01(\x01\x12\n\n\x02x1\x18\x03 \x01(\x01\x12\n\n\x02y1\x18\x04 \x01(\x01\"=\n\x0bPixelWindow\x12\n\n\x02x0\x18\x01 \x01(\x05\x12\n\n\x02y0\x18\x02 \x01(\x05\x12\n\n\x02x1\x18\x03 \x01(\x05\x12\n\n\x02y1\x18\x04 \x01(\x05\"P\n\x08Instance\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x17.boxmask.v1.BoundingBox\x12\x12\n\nclass_name\x18\x03 \x01(\t\"\xb5\x01\n\x0cInstanceMask\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x06window\x18\x02 \x01(\x0b\x32\x17.boxmask.v1.PixelWindow\x12\x12\n\x08\x63oco_rle\x18\x03 \x01(\x0cH\x00\x12\r\n\x03png\x18\x04 \x01(\x0cH\x00\x12\x0c\n\x04\x61rea\x18\x05 \x01(\x03\x12\x0f\n\x07quality\x18\x06 \x01(\x02\x12&\n\x08\x66\x61llback\x18\x07 \x01(\x0e\x32\x14.boxmask.v1.FallbackB\x06\n\x04mask\"\xa1\x01\n\x07Timings\x12\x11\n\tdecode_ms\x18\x01 \x01(\x01\x12\x0f\n\x07\x63rop_ms\x18\x02 \x01(\x01\x12\x12\n\nnetwork_ms\x18\x03 \x01(\x01\x12\x11\n\trefine_ms\x18\x04 \x01(\x01\x12\x11\n\tencode_ms\x18\x05 \x01(\x01\x12\x10\n\x08total_ms\x18\x06 \x01(\x01\x12\x14\n\x0cinference_ms\x18\x07 \x01(\x01\x12\x10\n\x08queue_ms\x18\x08 \x01(\x01\"\xc3\x02\n\x12PseudoLabelRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\'\n\tinstances\x18\x02 \x03(\x0b\x32\x14.boxmask.v1.Instance\x12\"\n\x06method\x18\x03 \x01(\x0e\x32\x12.boxmask.v1.Method\x12*\n\nrefinement\x18\x04 \x01(\x0e\x32\x16.boxmask.v1.Refinement\x12/\n\rmask_encoding\x18\x05 \x01(\x0e\x32\x18.boxmask.v1.MaskEncoding\x12\x13\n\x0b\x63lass_names\x18\x06 \x03(\t\x12\x16\n\x0eomit_label_map\x18\x07 \x01(\x08\x12&\n\x08priority\x18\x08 \x01(\x0e\x32\x14.boxmask.v1.Priority\x12\x0e\n\x06\x62undle\x18\t \x01(\t\x12\x0f\n\x07version\x18\n \x01(\t\"\xe6\x01\n\x13PseudoLabelResponse\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12\'\n\x05masks\x18\x03 \x03(\x0b\x32\x18.boxmask.v1.InstanceMask\x12\x15\n\rlabel_map_png\x18\x04 \x01(\x0c\x12\x13\n\x0b\x63lass_names\x18\x05 \x03(\t\x12$\n\x07timings\x18\x06 \x01(\x0b\x32\x13.boxmask.v1.Timings\x12\x14\n\x0cmodel_digest\x18\x07 \x01(\t\x12\x0e\n\x06\x62undle\x18\x08 \x01(\t\x12\x0f\n\x07version\x18\t \x01(\t\"\\\n\x18StreamPseudoLabelRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12/\n\x07request\x18\x02 \x01(\x0b\x32\x1e.boxmask.v1.PseudoLabelRequest\"\x91\x01\n\x19StreamPseudoLabelResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x33\n\x08response\x18\x02 \x01(\x0b\x32\x1f.boxmask.v1.PseudoLabelResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\xd1\x01\n\x0eSegmentRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x31\n\nrefinement\x18\x02 \x01(\x0e\x32\x1d.boxmask.v1.SegmentRefinement\x12\x0e\n\x06scales\x18\x03 \x03(\x02\x12\x0c\n\x04\x66lip\x18\x04 \x01(\x08\x12\x16\n\x0einclude_scores\x18\x05 \x01(\x08\x12&\n\x08priority\x18\x06 \x01(\x0e\x32\x14.boxmask.v1.Priority\x12\x0e\n\x06\x62undle\x18\x07 \x01(\t\x12\x0f\n\x07version\x18\x08 \x01(\t\"\x83\x02\n\x0fSegmentResponse\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12\x15\n\rlabel_map_png\x18\x03 \x01(\x0c\x12\x13\n\x0b\x63lass_names\x18\x04 \x03(\t\x12\'\n\x07\x63lasses\x18\x05 \x03(\x0b\x32\x16.boxmask.v1.ClassScore\x12\x1f\n\x05views\x18\x06 \x03(\x0b\x32\x10.boxmask.v1.View\x12$\n\x07timings\x18\x07 \x01(\x0b\x32\x13.boxmask.v1.Timings\x12\x14\n\x0cmodel_digest\x18\x08 \x01(\t\x12\x0e\n\x06\x62undle\x18\t \x01(\t\x12\x0f\n\x07version\x18\n \x01(\t\"_\n\nClassScore\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x0c\n\x04\x61rea\x18\x03 \x01(\x03\x12\x12\n\nmean_score\x18\x04 \x01(\x02\x12\x12\n\nscores_png\x18\x05 \x01(\x0c\"b\n\x04View\x12\x15\n\rresized_width\x18\x01 \x01(\x05\x12\x16\n\x0eresized_height\x18\x02 \x01(\x05\x12\x14\n\x0cpadded_width\x18\x03 \x01(\x05\x12\x15\n\rpadded_height\x18\x04 \x01(\x05\"T\n\x14StreamSegmentRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12+\n\x07request\x18\x02 \x01(\x0b\x32\x1a.boxmask.v1.SegmentRequest\"\x89\x01\n\x15StreamSegmentResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12/\n\x08response\x18\x02 \x01(\x0b\x32\x1b.boxmask.v1.SegmentResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x13\n\x11ListModelsRequest\"7\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.boxmask.v1.Model\"@\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.boxmask.v1.Model\"\xbc\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x13\n\x0b\x63lass_names\x18\x03 \x03(\t\x12\x14\n\nfixed_side\x18\x04 \x01(\x05H\x00\x12\'\n\x08\x61ny_size\x18\x0b \x01(\x0b\x32\x13.boxmask.v1.AnySizeH\x00\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x10\n\x08provider\x18\x06 \x01(\t\x12\x0f\n\x07license\x18\x07 \x01(\t\x12\x15\n\rtraining_data\x18\x08 \x01(\t\x12\x14\n\x0cparity_error\x18\t \x01(\x01\x12\"\n\x06limits\x18\n \x01(\x0b\x32\x12.boxmask.v1.Limits\x12\x15\n\routput_stride\x18\x0c \x01(\x05\x12\x0e\n\x06\x62undle\x18\r \x01(\t\x12\x0f\n\x07version\x18\x0e \x01(\tB\x07\n\x05input\")\n\x07\x41nySize\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\x10\n\x08max_side\x18\x02 \x01(\x05\"t\n\x06Limits\x12\x11\n\tmax_bytes\x18\x01 \x01(\x03\x12\x12\n\nmax_pixels\x18\x02 \x01(\x03\x12\x11\n\tmax_boxes\x18\x03 \x01(\x05\x12\x15\n\rstream_window\x18\x04 \x01(\x05\x12\x19\n\x11max_message_bytes\x18\x05 \x01(\x03*T\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x0e\n\nMETHOD_BOX\x10\x01\x12\x12\n\x0eMETHOD_GRABCUT\x10\x02\x12\x0e\n\nMETHOD_CFS\x10\x03*U\n\nRefinement\x12\x1a\n\x16REFINEMENT_UNSPECIFIED\x10\x00\x12\x13\n\x0fREFINEMENT_NONE\x10\x01\x12\x16\n\x12REFINEMENT_GRABCUT\x10\x02*`\n\x0cMaskEncoding\x12\x1d\n\x19MASK_ENCODING_UNSPECIFIED\x10\x00\x12\x1a\n\x16MASK_ENCODING_COCO_RLE\x10\x01\x12\x15\n\x11MASK_ENCODING_PNG\x10\x02*\xfb\x01\n\x08\x46\x61llback\x12\x18\n\x14\x46\x41LLBACK_UNSPECIFIED\x10\x00\x12\x11\n\rFALLBACK_NONE\x10\x01\x12\x15\n\x11\x46\x41LLBACK_TINY_BOX\x10\x02\x12\x1d\n\x19\x46\x41LLBACK_BOX_COVERS_IMAGE\x10\x03\x12\x1c\n\x18\x46\x41LLBACK_CONSTANT_COLOUR\x10\x04\x12\x1d\n\x19\x46\x41LLBACK_EMPTY_FOREGROUND\x10\x05\x12\x1d\n\x19\x46\x41LLBACK_EMPTY_BACKGROUND\x10\x06\x12\x17\n\x13\x46\x41LLBACK_SMALL_MASK\x10\x07\x12\x17\n\x13\x46\x41LLBACK_CFS_SILENT\x10\x08*v\n\x11SegmentRefinement\x12\"\n\x1eSEGMENT_REFINEMENT_UNSPECIFIED\x10\x00\x12\x1b\n\x17SEGMENT_REFINEMENT_NONE\x10\x01\x12 \n\x1cSEGMENT_REFINEMENT_DENSE_CRF\x10\x02*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02\x32\xf9\x03\n\x0fLabelingService\x12N\n\x0bPseudoLabel\x12\x1e.boxmask.v1.PseudoLabelRequest\x1a\x1f.boxmask.v1.PseudoLabelResponse\x12\x64\n\x11StreamPseudoLabel\x12$.boxmask.v1.StreamPseudoLabelRequest\x1a%.boxmask.v1.StreamPseudoLabelResponse(\x01\x30\x01\x12\x42\n\x07Segment\x12\x1a.boxmask.v1.SegmentRequest\x1a\x1b.boxmask.v1.SegmentResponse\x12X\n\rStreamSegment\x12 .boxmask.v1.StreamSegmentRequest\x1a!.boxmask.v1.StreamSegmentResponse(\x01\x30\x01\x12K\n\nListModels\x12\x1d.boxmask.v1.ListModelsRequest\x1a\x1e.boxmask.v1.ListModelsResponse\x12\x45\n\x08GetModel\x12\x1b.boxmask.v1.GetModelRequest\x1a\x1c.boxmask.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'boxmask.v1.labeling_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_METHOD']._serialized_start=2675
-  _globals['_METHOD']._serialized_end=2759
-  _globals['_REFINEMENT']._serialized_start=2761
-  _globals['_REFINEMENT']._serialized_end=2846
-  _globals['_MASKENCODING']._serialized_start=2848
-  _globals['_MASKENCODING']._serialized_end=2944
-  _globals['_FALLBACK']._serialized_start=2947
-  _globals['_FALLBACK']._serialized_end=3198
-  _globals['_SEGMENTREFINEMENT']._serialized_start=3200
-  _globals['_SEGMENTREFINEMENT']._serialized_end=3318
+  _globals['_METHOD']._serialized_start=2998
+  _globals['_METHOD']._serialized_end=3082
+  _globals['_REFINEMENT']._serialized_start=3084
+  _globals['_REFINEMENT']._serialized_end=3169
+  _globals['_MASKENCODING']._serialized_start=3171
+  _globals['_MASKENCODING']._serialized_end=3267
+  _globals['_FALLBACK']._serialized_start=3270
+  _globals['_FALLBACK']._serialized_end=3521
+  _globals['_SEGMENTREFINEMENT']._serialized_start=3523
+  _globals['_SEGMENTREFINEMENT']._serialized_end=3641
+  _globals['_PRIORITY']._serialized_start=3643
+  _globals['_PRIORITY']._serialized_end=3724
   _globals['_BOUNDINGBOX']._serialized_start=66
   _globals['_BOUNDINGBOX']._serialized_end=127
   _globals['_PIXELWINDOW']._serialized_start=129
@@ -51,41 +53,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTANCEMASK']._serialized_start=275
   _globals['_INSTANCEMASK']._serialized_end=456
   _globals['_TIMINGS']._serialized_start=459
-  _globals['_TIMINGS']._serialized_end=602
-  _globals['_PSEUDOLABELREQUEST']._serialized_start=605
-  _globals['_PSEUDOLABELREQUEST']._serialized_end=855
-  _globals['_PSEUDOLABELRESPONSE']._serialized_start=858
-  _globals['_PSEUDOLABELRESPONSE']._serialized_end=1055
-  _globals['_STREAMPSEUDOLABELREQUEST']._serialized_start=1057
-  _globals['_STREAMPSEUDOLABELREQUEST']._serialized_end=1149
-  _globals['_STREAMPSEUDOLABELRESPONSE']._serialized_start=1152
-  _globals['_STREAMPSEUDOLABELRESPONSE']._serialized_end=1297
-  _globals['_SEGMENTREQUEST']._serialized_start=1300
-  _globals['_SEGMENTREQUEST']._serialized_end=1436
-  _globals['_SEGMENTRESPONSE']._serialized_start=1439
-  _globals['_SEGMENTRESPONSE']._serialized_end=1665
-  _globals['_CLASSSCORE']._serialized_start=1667
-  _globals['_CLASSSCORE']._serialized_end=1762
-  _globals['_VIEW']._serialized_start=1764
-  _globals['_VIEW']._serialized_end=1862
-  _globals['_STREAMSEGMENTREQUEST']._serialized_start=1864
-  _globals['_STREAMSEGMENTREQUEST']._serialized_end=1948
-  _globals['_STREAMSEGMENTRESPONSE']._serialized_start=1951
-  _globals['_STREAMSEGMENTRESPONSE']._serialized_end=2088
-  _globals['_LISTMODELSREQUEST']._serialized_start=2090
-  _globals['_LISTMODELSREQUEST']._serialized_end=2109
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2111
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2166
-  _globals['_GETMODELREQUEST']._serialized_start=2168
-  _globals['_GETMODELREQUEST']._serialized_end=2199
-  _globals['_GETMODELRESPONSE']._serialized_start=2201
-  _globals['_GETMODELRESPONSE']._serialized_end=2253
-  _globals['_MODEL']._serialized_start=2256
-  _globals['_MODEL']._serialized_end=2539
-  _globals['_ANYSIZE']._serialized_start=2541
-  _globals['_ANYSIZE']._serialized_end=2582
-  _globals['_LIMITS']._serialized_start=2584
-  _globals['_LIMITS']._serialized_end=2673
-  _globals['_LABELINGSERVICE']._serialized_start=3321
-  _globals['_LABELINGSERVICE']._serialized_end=3826
+  _globals['_TIMINGS']._serialized_end=620
+  _globals['_PSEUDOLABELREQUEST']._serialized_start=623
+  _globals['_PSEUDOLABELREQUEST']._serialized_end=946
+  _globals['_PSEUDOLABELRESPONSE']._serialized_start=949
+  _globals['_PSEUDOLABELRESPONSE']._serialized_end=1179
+  _globals['_STREAMPSEUDOLABELREQUEST']._serialized_start=1181
+  _globals['_STREAMPSEUDOLABELREQUEST']._serialized_end=1273
+  _globals['_STREAMPSEUDOLABELRESPONSE']._serialized_start=1276
+  _globals['_STREAMPSEUDOLABELRESPONSE']._serialized_end=1421
+  _globals['_SEGMENTREQUEST']._serialized_start=1424
+  _globals['_SEGMENTREQUEST']._serialized_end=1633
+  _globals['_SEGMENTRESPONSE']._serialized_start=1636
+  _globals['_SEGMENTRESPONSE']._serialized_end=1895
+  _globals['_CLASSSCORE']._serialized_start=1897
+  _globals['_CLASSSCORE']._serialized_end=1992
+  _globals['_VIEW']._serialized_start=1994
+  _globals['_VIEW']._serialized_end=2092
+  _globals['_STREAMSEGMENTREQUEST']._serialized_start=2094
+  _globals['_STREAMSEGMENTREQUEST']._serialized_end=2178
+  _globals['_STREAMSEGMENTRESPONSE']._serialized_start=2181
+  _globals['_STREAMSEGMENTRESPONSE']._serialized_end=2318
+  _globals['_LISTMODELSREQUEST']._serialized_start=2320
+  _globals['_LISTMODELSREQUEST']._serialized_end=2339
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2341
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2396
+  _globals['_GETMODELREQUEST']._serialized_start=2398
+  _globals['_GETMODELREQUEST']._serialized_end=2462
+  _globals['_GETMODELRESPONSE']._serialized_start=2464
+  _globals['_GETMODELRESPONSE']._serialized_end=2516
+  _globals['_MODEL']._serialized_start=2519
+  _globals['_MODEL']._serialized_end=2835
+  _globals['_ANYSIZE']._serialized_start=2837
+  _globals['_ANYSIZE']._serialized_end=2878
+  _globals['_LIMITS']._serialized_start=2880
+  _globals['_LIMITS']._serialized_end=2996
+  _globals['_LABELINGSERVICE']._serialized_start=3727
+  _globals['_LABELINGSERVICE']._serialized_end=4232
 # @@protoc_insertion_point(module_scope)

@@ -168,6 +168,30 @@ SEGMENT_REFINEMENT_DENSE_CRF: SegmentRefinement.ValueType  # 2
 """A fully connected CRF over the image as the network saw it, with the parameters of DeepLab-v2, before that."""
 Global___SegmentRefinement: _TypeAlias = SegmentRefinement  # noqa: Y015
 
+class _Priority:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """The server chooses: PRIORITY_INTERACTIVE for a call of its own, PRIORITY_BULK for an item of a stream."""
+    PRIORITY_INTERACTIVE: _Priority.ValueType  # 1
+    """Somebody waits for the answer."""
+    PRIORITY_BULK: _Priority.ValueType  # 2
+    """Whenever there is time; never starved, since every few interactive ones one of these goes first."""
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """Who goes first where requests wait."""
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""The server chooses: PRIORITY_INTERACTIVE for a call of its own, PRIORITY_BULK for an item of a stream."""
+PRIORITY_INTERACTIVE: Priority.ValueType  # 1
+"""Somebody waits for the answer."""
+PRIORITY_BULK: Priority.ValueType  # 2
+"""Whenever there is time; never starved, since every few interactive ones one of these goes first."""
+Global___Priority: _TypeAlias = Priority  # noqa: Y015
+
 @_typing.final
 class BoundingBox(_message.Message):
     """A bounding box in float pixels of the EXIF-oriented image: 0-based, half-open."""
@@ -333,6 +357,7 @@ class Timings(_message.Message):
     ENCODE_MS_FIELD_NUMBER: _builtins.int
     TOTAL_MS_FIELD_NUMBER: _builtins.int
     INFERENCE_MS_FIELD_NUMBER: _builtins.int
+    QUEUE_MS_FIELD_NUMBER: _builtins.int
     decode_ms: _builtins.float
     """Header check, decoding, orientation."""
     crop_ms: _builtins.float
@@ -349,6 +374,10 @@ class Timings(_message.Message):
     """The network's own work, without waiting: a batch's time shared out among its items, and added up over the
     boxes; of Segment, over the views.
     """
+    queue_ms: _builtins.float
+    """Waiting, without work: for a place, for workers, and for the network to take the item. The longest of the boxes; of
+    Segment, of the views.
+    """
     def __init__(
         self,
         *,
@@ -359,10 +388,11 @@ class Timings(_message.Message):
         encode_ms: _builtins.float = ...,
         total_ms: _builtins.float = ...,
         inference_ms: _builtins.float = ...,
+        queue_ms: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["crop_ms", b"crop_ms", "decode_ms", b"decode_ms", "encode_ms", b"encode_ms", "inference_ms", b"inference_ms", "network_ms", b"network_ms", "refine_ms", b"refine_ms", "total_ms", b"total_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crop_ms", b"crop_ms", "decode_ms", b"decode_ms", "encode_ms", b"encode_ms", "inference_ms", b"inference_ms", "network_ms", b"network_ms", "queue_ms", b"queue_ms", "refine_ms", b"refine_ms", "total_ms", b"total_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -381,6 +411,9 @@ class PseudoLabelRequest(_message.Message):
     MASK_ENCODING_FIELD_NUMBER: _builtins.int
     CLASS_NAMES_FIELD_NUMBER: _builtins.int
     OMIT_LABEL_MAP_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """JPEG, PNG, WebP, BMP or TIFF bytes."""
     method: Global___Method.ValueType
@@ -391,6 +424,12 @@ class PseudoLabelRequest(_message.Message):
     """How masks are encoded."""
     omit_label_map: _builtins.bool
     """True leaves the label map out of the answer."""
+    priority: Global___Priority.ValueType
+    """Who goes first."""
+    bundle: _builtins.str
+    """The bundle whose network answers. Empty: the server's first."""
+    version: _builtins.str
+    """Its version. Empty: the latest."""
     @_builtins.property
     def instances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Instance]:
         """The objects, in any order. None is allowed and gives an empty label map."""
@@ -411,10 +450,13 @@ class PseudoLabelRequest(_message.Message):
         mask_encoding: Global___MaskEncoding.ValueType = ...,
         class_names: _abc.Iterable[_builtins.str] | None = ...,
         omit_label_map: _builtins.bool = ...,
+        priority: Global___Priority.ValueType = ...,
+        bundle: _builtins.str = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_names", b"class_names", "image", b"image", "instances", b"instances", "mask_encoding", b"mask_encoding", "method", b"method", "omit_label_map", b"omit_label_map", "refinement", b"refinement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "class_names", b"class_names", "image", b"image", "instances", b"instances", "mask_encoding", b"mask_encoding", "method", b"method", "omit_label_map", b"omit_label_map", "priority", b"priority", "refinement", b"refinement", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -433,6 +475,8 @@ class PseudoLabelResponse(_message.Message):
     CLASS_NAMES_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     width: _builtins.int
     """Width of the EXIF-oriented image, pixels."""
     height: _builtins.int
@@ -441,6 +485,10 @@ class PseudoLabelResponse(_message.Message):
     """The label map: an indexed 8-bit PNG with VOC's palette, 0 background; smaller boxes lie on top."""
     model_digest: _builtins.str
     """Digest of the network that answered, "sha256:..."; empty where none was used."""
+    bundle: _builtins.str
+    """The bundle that answered."""
+    version: _builtins.str
+    """Its version."""
     @_builtins.property
     def masks(self) -> _containers.RepeatedCompositeFieldContainer[Global___InstanceMask]:
         """One mask per instance, in the request's order."""
@@ -463,10 +511,12 @@ class PseudoLabelResponse(_message.Message):
         class_names: _abc.Iterable[_builtins.str] | None = ...,
         timings: Global___Timings | None = ...,
         model_digest: _builtins.str = ...,
+        bundle: _builtins.str = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_names", b"class_names", "height", b"height", "label_map_png", b"label_map_png", "masks", b"masks", "model_digest", b"model_digest", "timings", b"timings", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "class_names", b"class_names", "height", b"height", "label_map_png", b"label_map_png", "masks", b"masks", "model_digest", b"model_digest", "timings", b"timings", "version", b"version", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -547,6 +597,9 @@ class SegmentRequest(_message.Message):
     SCALES_FIELD_NUMBER: _builtins.int
     FLIP_FIELD_NUMBER: _builtins.int
     INCLUDE_SCORES_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """JPEG, PNG, WebP, BMP or TIFF bytes."""
     refinement: Global___SegmentRefinement.ValueType
@@ -555,6 +608,12 @@ class SegmentRequest(_message.Message):
     """True shows every view mirrored as well."""
     include_scores: _builtins.bool
     """True adds the probabilities of each class that is found."""
+    priority: Global___Priority.ValueType
+    """Who goes first."""
+    bundle: _builtins.str
+    """The bundle whose network answers. Empty: the server's first."""
+    version: _builtins.str
+    """Its version. Empty: the latest."""
     @_builtins.property
     def scales(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Sizes to show the image to the network at, relative to its own: at most 8, each 0.25 to 4. Empty: 1 alone. The
@@ -570,10 +629,13 @@ class SegmentRequest(_message.Message):
         scales: _abc.Iterable[_builtins.float] | None = ...,
         flip: _builtins.bool = ...,
         include_scores: _builtins.bool = ...,
+        priority: Global___Priority.ValueType = ...,
+        bundle: _builtins.str = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flip", b"flip", "image", b"image", "include_scores", b"include_scores", "refinement", b"refinement", "scales", b"scales"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "flip", b"flip", "image", b"image", "include_scores", b"include_scores", "priority", b"priority", "refinement", b"refinement", "scales", b"scales", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -593,6 +655,8 @@ class SegmentResponse(_message.Message):
     VIEWS_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     width: _builtins.int
     """Width of the EXIF-oriented image, pixels."""
     height: _builtins.int
@@ -601,6 +665,10 @@ class SegmentResponse(_message.Message):
     """The label map: an indexed 8-bit PNG of the image's size with VOC's palette, 0 background."""
     model_digest: _builtins.str
     """Digest of the network that answered, "sha256:..."."""
+    bundle: _builtins.str
+    """The bundle that answered."""
+    version: _builtins.str
+    """Its version."""
     @_builtins.property
     def class_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Class names of the label map: the first has index 1."""
@@ -628,10 +696,12 @@ class SegmentResponse(_message.Message):
         views: _abc.Iterable[Global___View] | None = ...,
         timings: Global___Timings | None = ...,
         model_digest: _builtins.str = ...,
+        bundle: _builtins.str = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_names", b"class_names", "classes", b"classes", "height", b"height", "label_map_png", b"label_map_png", "model_digest", b"model_digest", "timings", b"timings", "views", b"views", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "class_names", b"class_names", "classes", b"classes", "height", b"height", "label_map_png", b"label_map_png", "model_digest", b"model_digest", "timings", b"timings", "version", b"version", "views", b"views", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -801,7 +871,9 @@ class ListModelsResponse(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]:
-        """The networks, by name."""
+        """The networks, by bundle in the order in which the server was given them, then by version, latest first, then by
+        name.
+        """
 
     def __init__(
         self,
@@ -823,16 +895,24 @@ class GetModelRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the network, as ListModels gives it."""
+    bundle: _builtins.str
+    """The bundle that it belongs to. Empty: the server's first."""
+    version: _builtins.str
+    """Its version. Empty: the latest."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        bundle: _builtins.str = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "name", b"name", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -880,6 +960,8 @@ class Model(_message.Message):
     PARITY_ERROR_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     OUTPUT_STRIDE_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name in the bundle, "cfs" or "lgsa"."""
     task: _builtins.str
@@ -898,6 +980,10 @@ class Model(_message.Message):
     """Largest absolute difference between ONNX Runtime and PyTorch that the export measured."""
     output_stride: _builtins.int
     """Input pixels per output value and axis."""
+    bundle: _builtins.str
+    """The bundle that it belongs to."""
+    version: _builtins.str
+    """The bundle's version."""
     @_builtins.property
     def class_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Class names; the first has index 1 in label maps."""
@@ -925,10 +1011,12 @@ class Model(_message.Message):
         parity_error: _builtins.float = ...,
         limits: Global___Limits | None = ...,
         output_stride: _builtins.int = ...,
+        bundle: _builtins.str = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["any_size", b"any_size", "fixed_side", b"fixed_side", "input", b"input", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["any_size", b"any_size", "class_names", b"class_names", "digest", b"digest", "fixed_side", b"fixed_side", "input", b"input", "license", b"license", "limits", b"limits", "name", b"name", "output_stride", b"output_stride", "parity_error", b"parity_error", "provider", b"provider", "task", b"task", "training_data", b"training_data"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["any_size", b"any_size", "bundle", b"bundle", "class_names", b"class_names", "digest", b"digest", "fixed_side", b"fixed_side", "input", b"input", "license", b"license", "limits", b"limits", "name", b"name", "output_stride", b"output_stride", "parity_error", b"parity_error", "provider", b"provider", "task", b"task", "training_data", b"training_data", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_input: _TypeAlias = _typing.Literal["fixed_side", "any_size"]  # noqa: Y015
     _WhichOneofArgType_input: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
@@ -972,6 +1060,7 @@ class Limits(_message.Message):
     MAX_PIXELS_FIELD_NUMBER: _builtins.int
     MAX_BOXES_FIELD_NUMBER: _builtins.int
     STREAM_WINDOW_FIELD_NUMBER: _builtins.int
+    MAX_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
     max_bytes: _builtins.int
     """Bytes of one encoded image."""
     max_pixels: _builtins.int
@@ -980,6 +1069,8 @@ class Limits(_message.Message):
     """Boxes of one image."""
     stream_window: _builtins.int
     """Unanswered items of one stream before the server stops reading."""
+    max_message_bytes: _builtins.int
+    """Bytes of one message: what the image, its boxes and its class names may take together."""
     def __init__(
         self,
         *,
@@ -987,10 +1078,11 @@ class Limits(_message.Message):
         max_pixels: _builtins.int = ...,
         max_boxes: _builtins.int = ...,
         stream_window: _builtins.int = ...,
+        max_message_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_boxes", b"max_boxes", "max_bytes", b"max_bytes", "max_pixels", b"max_pixels", "stream_window", b"stream_window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_boxes", b"max_boxes", "max_bytes", b"max_bytes", "max_message_bytes", b"max_message_bytes", "max_pixels", b"max_pixels", "stream_window", b"stream_window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

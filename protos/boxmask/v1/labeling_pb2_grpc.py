@@ -30,10 +30,13 @@ class LabelingServiceStub:
 
     Every error carries a google.rpc.ErrorInfo in the domain "boxmask" with one of the reasons INVALID_BOX,
     INVALID_IMAGE, IMAGE_TOO_LARGE, TOO_MANY_BOXES, INVALID_REQUEST, MODEL_NOT_FOUND, MISSING_EXTRA, QUEUE_FULL,
-    DRAINING, DEADLINE_EXCEEDED or INTERNAL. Bad input is INVALID_ARGUMENT and carries a google.rpc.BadRequest that
-    names the field; a network that the server does not hold is NOT_FOUND, a part that it was installed without is
-    FAILED_PRECONDITION; a full queue is RESOURCE_EXHAUSTED and carries a google.rpc.RetryInfo; a server that drains
-    is UNAVAILABLE.
+    TOO_MANY_CALLS, UNAUTHENTICATED, PERMISSION_DENIED, DRAINING, DEADLINE_EXCEEDED or INTERNAL. Bad input is
+    INVALID_ARGUMENT and carries a google.rpc.BadRequest that names the field; a network that the server does not hold
+    is NOT_FOUND, a part that it was installed without is FAILED_PRECONDITION; a full queue, and a caller with too many
+    calls at once, are RESOURCE_EXHAUSTED and carry a google.rpc.RetryInfo; a server that drains is UNAVAILABLE.
+
+    Where the server asks for it, calls carry a bearer token in the metadata "authorization". The metadata
+    "x-request-id" names a call in the server's log; without it the server makes up a name, and sends it back.
     """
 
     def __init__(self, channel):
@@ -79,10 +82,13 @@ class LabelingServiceServicer:
 
     Every error carries a google.rpc.ErrorInfo in the domain "boxmask" with one of the reasons INVALID_BOX,
     INVALID_IMAGE, IMAGE_TOO_LARGE, TOO_MANY_BOXES, INVALID_REQUEST, MODEL_NOT_FOUND, MISSING_EXTRA, QUEUE_FULL,
-    DRAINING, DEADLINE_EXCEEDED or INTERNAL. Bad input is INVALID_ARGUMENT and carries a google.rpc.BadRequest that
-    names the field; a network that the server does not hold is NOT_FOUND, a part that it was installed without is
-    FAILED_PRECONDITION; a full queue is RESOURCE_EXHAUSTED and carries a google.rpc.RetryInfo; a server that drains
-    is UNAVAILABLE.
+    TOO_MANY_CALLS, UNAUTHENTICATED, PERMISSION_DENIED, DRAINING, DEADLINE_EXCEEDED or INTERNAL. Bad input is
+    INVALID_ARGUMENT and carries a google.rpc.BadRequest that names the field; a network that the server does not hold
+    is NOT_FOUND, a part that it was installed without is FAILED_PRECONDITION; a full queue, and a caller with too many
+    calls at once, are RESOURCE_EXHAUSTED and carry a google.rpc.RetryInfo; a server that drains is UNAVAILABLE.
+
+    Where the server asks for it, calls carry a bearer token in the metadata "authorization". The metadata
+    "x-request-id" names a call in the server's log; without it the server makes up a name, and sends it back.
     """
 
     def PseudoLabel(self, request, context):
@@ -181,10 +187,13 @@ class LabelingService:
 
     Every error carries a google.rpc.ErrorInfo in the domain "boxmask" with one of the reasons INVALID_BOX,
     INVALID_IMAGE, IMAGE_TOO_LARGE, TOO_MANY_BOXES, INVALID_REQUEST, MODEL_NOT_FOUND, MISSING_EXTRA, QUEUE_FULL,
-    DRAINING, DEADLINE_EXCEEDED or INTERNAL. Bad input is INVALID_ARGUMENT and carries a google.rpc.BadRequest that
-    names the field; a network that the server does not hold is NOT_FOUND, a part that it was installed without is
-    FAILED_PRECONDITION; a full queue is RESOURCE_EXHAUSTED and carries a google.rpc.RetryInfo; a server that drains
-    is UNAVAILABLE.
+    TOO_MANY_CALLS, UNAUTHENTICATED, PERMISSION_DENIED, DRAINING, DEADLINE_EXCEEDED or INTERNAL. Bad input is
+    INVALID_ARGUMENT and carries a google.rpc.BadRequest that names the field; a network that the server does not hold
+    is NOT_FOUND, a part that it was installed without is FAILED_PRECONDITION; a full queue, and a caller with too many
+    calls at once, are RESOURCE_EXHAUSTED and carry a google.rpc.RetryInfo; a server that drains is UNAVAILABLE.
+
+    Where the server asks for it, calls carry a bearer token in the metadata "authorization". The metadata
+    "x-request-id" names a call in the server's log; without it the server makes up a name, and sends it back.
     """
 
     @staticmethod

@@ -1,0 +1,110 @@
+"""The segmentation network in ONNX Runtime. It knows nothing of files, requests or gRPC."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from boxmask_core.bundle import LGSA
+from boxmask_core.errors import BundleError
+from boxmask_server.networks.session import CPU, CUDA, Inferred, Session, parts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from boxmask_core.bundle import Bundle
+    from boxmask_server.networks.session import Device
+
+BATCH_SIZES = {
+    # On the CPU one image at a time is as fast as many, takes a fraction of the memory, and its answer cannot
+    # depend on its neighbours.
+    CPU: (1,),
+    CUDA: (1, 2, 4),
+}
+
+
+class SegmentationEngine:
+    """The segmentation network of a bundle on one device.
+
+    Args:
+        bundle: Holds the network ``lgsa``.
+        device: ``cuda`` or nothing, ``cpu``, or ``auto``: CUDA where it works and the CPU elsewhere.
+        threads: Threads that one run may use on the CPU.
+
+    Raises:
+        BundleError: The bundle holds no segmentation network, or its graph is not one.
+        DeviceError: ``cuda`` was asked for and is not really active.
+    """
+
+    def __init__(self, bundle: Bundle, *, device: Device = "auto", threads: int) -> None:
+        self.network = bundle.network(LGSA)
+        self.class_names = bundle.class_names
+        self.size = self.network.any_size()
+        self._session = Session(self.network, device=device, threads=threads)
+        self._sizes = BATCH_SIZES[self.provider]
+        self._check_graph(bundle)
+
+    @property
+    def provider(self) -> str:
+        """The ONNX Runtime provider that runs the network."""
+        return self._session.provider
+
+    @property
+    def digest(self) -> str:
+        """``sha256:`` digest of the network's file."""
+        return self.network.digest
+
+    @property
+    def max_batch(self) -> int:
+        """Images of one size that are worth running together."""
+        return self._sizes[-1]
+
+    def warm_up(self) -> None:
+        """Runs the largest image and every batch size of it on CUDA, where the first run of a shape is slow.
+
+        On the CPU no run is, and checking the graph was one.
+        """
+        if self.provider == CUDA:
+            side = self.size.max_side
+            for size in self._sizes:
+                self.run([np.zeros((side, side, 3), np.uint8)] * size)
+
+    def run(self, batch: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """Computes the scores of images of one size. May be called from several threads.
+
+        On the CPU an image's answer is the same, bit for bit, whatever else is in the batch.
+
+        Args:
+            batch: uint8 RGB, ``(H, W, 3)`` each, H and W multiples of the network's step.
+
+        Returns:
+            float32 scores before the softmax, ``(C, H / stride, W / stride)`` each, in the batch's order.
+        """
+        return [found.values for found in self.infer(batch)]
+
+    def infer(self, batch: Sequence[NDArray[np.uint8]]) -> list[Inferred]:
+        """Does what `run` does, and says how long each image took."""
+        answers: list[Inferred] = []
+        for start, stop, size in parts(len(batch), self._sizes):
+            image = np.zeros((size, *batch[start].shape), dtype=np.uint8)
+            image[: stop - start] = batch[start:stop]
+            answers.extend(self._session.run("scores", {"image": image}, stop - start))
+        return answers
+
+    def _check_graph(self, bundle: Bundle) -> None:
+        """Runs the smallest image, and one of twice its width; both must give what the manifest says."""
+        step, stride = self.size.step, self.network.output_stride
+        for width in (step, 2 * step):
+            expected = (len(self.class_names) + 1, step // stride, width // stride)
+            try:
+                blank = {"image": np.zeros((1, step, width, 3), np.uint8)}
+                found = self._session.run("scores", blank, 1)[0].values.shape
+            except Exception as error:  # ONNX Runtime's exceptions share no public base class
+                problem = f"network 'lgsa' does not run on an image of {width} x {step} pixels: {error}"
+                raise BundleError(bundle.root, problem) from error
+            if found != expected:
+                problem = f"network 'lgsa': expected scores of shape {expected}, but got {found}"
+                raise BundleError(bundle.root, f"{problem}; export it again")

@@ -1,0 +1,1 @@
+"""What is said over gRPC: the services, the border between messages and values, the table of errors."""
