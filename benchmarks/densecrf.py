@@ -151,7 +151,7 @@ def samples_of(bundle: Bundle, data: Path, split: str, count: int) -> list[Sampl
     samples = []
     for key in keys[:: max(len(keys) // count, 1)][:count]:
         question = SegmentQuestion((data / "JPEGImages" / f"{key}.jpg").read_bytes(), crf=True)
-        shown = show(question, engine.size, 1 << 26)
+        shown = show(question, engine.buckets, 1 << 26)
         scores = engine.run([picture.pixels for picture in shown.pictures])
         views = [View(planes, picture.canvas) for planes, picture in zip(scores, shown.pictures, strict=True)]
         truth = decode_indexed_png((data / "SegmentationClass" / f"{key}.png").read_bytes())

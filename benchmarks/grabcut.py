@@ -80,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
     lanes = {name: Lane() for name in WAYS}
     for record in records:
         image = decode(record.path.read_bytes())
-        answers = beliefs(image, record, engine, bundle.class_names)
+        answers = beliefs(image, record, engine)
         for instance, belief in zip(record.instances, answers, strict=True):
             for name, way in WAYS.items():
                 lanes[name].run(way, image, instance.box, belief)
@@ -161,13 +161,13 @@ def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     return float(np.count_nonzero(first & second) / union) if union else 1.0
 
 
-def beliefs(image: Image, record: ImageRecord, engine: CfsEngine, class_names: Sequence[str]) -> list[Belief]:
+def beliefs(image: Image, record: ImageRecord, engine: CfsEngine) -> list[Belief]:
     """Returns CFS's probability of every box, and where it lies."""
     if not record.instances:
         return []
     crops = [network_crop(image, instance.box, engine.input_size) for instance in record.instances]
     inputs = [
-        CfsInput(crop.pixels, crop.box_mask, class_names.index(instance.class_name))
+        CfsInput(crop.pixels, crop.box_mask, engine.label(instance.class_name))
         for crop, instance in zip(crops, record.instances, strict=True)
     ]
     size = image.shape[1], image.shape[0]

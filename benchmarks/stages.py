@@ -58,11 +58,11 @@ def stage_seconds(records: Sequence[ImageRecord], bundle: Bundle) -> dict[str, f
         boxes = [(image, instance) for image, record in pairs for instance in record.instances]
         crops = stopwatch.run("crop", lambda box: network_crop(box[0], box[1].box, engine.input_size), boxes)
         inputs = [
-            CfsInput(crop.pixels, crop.box_mask, indices.get(instance.class_name))
+            CfsInput(crop.pixels, crop.box_mask, engine.label(instance.class_name))
             for crop, (_, instance) in zip(crops, boxes, strict=True)
         ]
         start = perf_counter()
-        probabilities = [found.values for found in engine.infer(inputs, spread=pool.map)]
+        probabilities = list(pool.map(lambda one: engine.run([one])[0], inputs))
         seconds["network"] = perf_counter() - start
         questions = list(zip(boxes, crops, probabilities, strict=True))
         _refine(questions[0])  # compiles, or loads what was compiled

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fails if the .proto file breaks buf's rules, or if the committed stubs are not what it generates. Needs no network:
-# buf is given the compiled file with its imports, instead of a module registry to fetch them from.
+# Fails if a .proto file breaks buf's rules, or if the committed stubs are not what it generates. Needs no network:
+# buf is given the compiled files with their imports, instead of a module registry to fetch them from.
 set -euo pipefail
 cd "$(dirname "$0")"
 scratch=$(mktemp -d)
@@ -8,7 +8,7 @@ trap 'rm -rf "$scratch"' EXIT
 scripts=$(python -c 'import sysconfig; print(sysconfig.get_path("scripts"))')
 packages=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') # google/rpc/status.proto
 python -m grpc_tools.protoc --proto_path=. --proto_path="$packages" --include_imports --include_source_info \
-    --descriptor_set_out="$scratch/image.binpb" boxmask/v1/labeling.proto boxmask/v1/admin.proto
+    --descriptor_set_out="$scratch/image.binpb" boxmask/*/*.proto
 "$scripts/buf" lint "$scratch/image.binpb" --config buf.yaml
 mkdir "$scratch/stubs"
 ./generate.sh "$scratch/stubs"

@@ -1,4 +1,4 @@
-"""The model bundle: a folder with ``bundle.json`` and one ``.onnx`` file per network.
+"""The model bundle: a folder with ``bundle.json``, and one ``.onnx`` and one ``.probe.npz`` per network.
 
 ``bundle.json`` says all that a server must know; normalisation lives inside the graphs, whose input is
 ``uint8`` NHWC RGB, so a wrong mean or standard deviation cannot be configured.
@@ -83,6 +83,7 @@ class Network:
             makes, as the export measured it; 0 where they are stored as trained.
         license: SPDX licence of the weights.
         training_data: What it was trained on.
+        probe: Its probe (see `boxmask_core.probes`); None where it was exported without one.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Network:
     rounding_error: float
     license: str
     training_data: str
+    probe: Path | None = None
 
     def fixed_side(self) -> int:
         """Returns the side of its square input, pixels.
@@ -121,7 +123,7 @@ class Network:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the network's entry in ``bundle.json``."""
-        return {
+        entry: dict[str, Any] = {
             "task": self.task,
             "file": self.file.name,
             "sha256": self.digest.removeprefix("sha256:"),
@@ -135,6 +137,12 @@ class Network:
             "license": self.license,
             "training_data": self.training_data,
         }
+        if self.probe is not None:
+            entry["probe"] = {
+                "file": self.probe.name,
+                "sha256": file_digest(self.probe).removeprefix("sha256:"),
+            }
+        return entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,19 +239,12 @@ def _network(root: Path, name: str, entry: Mapping[str, Any]) -> Network:
     if layout != INPUT_LAYOUT:
         raise BundleError(root, f"network {name!r}: expected input {INPUT_LAYOUT!r}, but got {layout!r}")
     size = _any_size(root, name, entry) if "size_step" in entry["input"] else _fixed_size(root, name, entry)
-    file = root / Path(entry["file"]).name
-    if not file.is_file():
-        raise BundleError(root, f"the file {file.name} of network {name!r} is missing; export it again")
-    expected = f"sha256:{entry['sha256']}"
-    if (found := file_digest(file)) != expected:
-        raise BundleError(
-            root, f"{file.name} is damaged: expected {expected}, but got {found}; copy it again"
-        )
+    file = _whole_file(root, name, entry)
     return Network(
         name=name,
         task=str(entry["task"]),
         file=file,
-        digest=expected,
+        digest=f"sha256:{entry['sha256']}",
         input=size,
         output_stride=int(entry["output_stride"]),
         opset=int(entry["opset"]),
@@ -253,7 +254,20 @@ def _network(root: Path, name: str, entry: Mapping[str, Any]) -> Network:
         rounding_error=float(entry["rounding_error"]),
         license=str(entry["license"]),
         training_data=str(entry["training_data"]),
+        probe=_whole_file(root, name, entry["probe"]) if "probe" in entry else None,
     )
+
+
+def _whole_file(root: Path, name: str, entry: Mapping[str, Any]) -> Path:
+    file = root / Path(entry["file"]).name
+    if not file.is_file():
+        raise BundleError(root, f"the file {file.name} of network {name!r} is missing; export it again")
+    expected = f"sha256:{entry['sha256']}"
+    if (found := file_digest(file)) != expected:
+        raise BundleError(
+            root, f"{file.name} is damaged: expected {expected}, but got {found}; copy it again"
+        )
+    return file
 
 
 def _fixed_size(root: Path, name: str, entry: Mapping[str, Any]) -> FixedSize:

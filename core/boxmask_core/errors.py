@@ -18,6 +18,10 @@
     |-- QueueFullError             the server has as much to do as it may hold
     |-- DrainingError              the server finishes what it has and takes nothing new
     |-- DeadlineError              the caller's deadline passed before the answer was ready
+    |-- AuthenticationError        the caller did not say who it is, or nobody of that token is known
+    |-- PermissionDeniedError      the caller is known, and may not do that
+    |-- TooManyCallsError          the caller, or all callers together, have as many calls as they may
+    |-- SettingsError              a setting of the server, or a file that it names, breaks its rule
     |-- MissingExtraError          a command needs an optional part of the distribution
     |-- TrainingError              a training run cannot start or go on
     `-- ParityError                an exported graph does not compute what its network computes
@@ -121,15 +125,16 @@ class InvalidRequestError(InvalidInputError):
 
 
 class ModelNotFoundError(InvalidInputError):
-    """The server holds no network of that name.
+    """The server holds no network, bundle or version of that name.
 
     Args:
         name: The name asked for.
         held: The names that it holds.
+        what: What was asked for.
     """
 
-    def __init__(self, name: str, held: tuple[str, ...]) -> None:
-        super().__init__(f"there is no network {name!r}, only: {', '.join(held) or 'none'}")
+    def __init__(self, name: str, held: tuple[str, ...], what: str = "network") -> None:
+        super().__init__(f"there is no {what} {name!r}, only: {', '.join(held) or 'none'}")
 
 
 class InvalidMaskError(InvalidInputError):
@@ -198,12 +203,15 @@ class QueueFullError(BoxmaskError):
     """The server has as much to do as it may hold.
 
     Args:
-        capacity: How many requests it holds at most.
+        capacity: How much it holds at most.
+        what: "requests" or "bytes".
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, what: str = "requests") -> None:
+        flag = "--queue" if what == "requests" else "--queue-bytes"
         super().__init__(
-            f"{capacity} requests are waiting, which is the limit (--queue); try again in a moment"
+            f"the server holds as many {what} as it may, {capacity} ({flag}), a part of them kept for "
+            "interactive requests; try again in a moment"
         )
 
 
@@ -219,6 +227,62 @@ class DeadlineError(BoxmaskError):
 
     def __init__(self) -> None:
         super().__init__("the deadline of the request passed before the answer was ready; allow it more time")
+
+
+class AuthenticationError(BoxmaskError):
+    """The caller did not say who it is, or nobody of that token is known.
+
+    Args:
+        problem: What is wrong with the token; never the token itself.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"{problem}; send the metadata 'authorization: Bearer TOKEN' with a token of this server"
+        )
+
+
+class PermissionDeniedError(BoxmaskError):
+    """The caller is known, and may not do that.
+
+    Args:
+        caller: The name of its token.
+        what: What it asked for.
+        right: The word that its token lacks.
+    """
+
+    def __init__(self, caller: str, what: str, right: str) -> None:
+        super().__init__(
+            f"{caller!r} may not call {what}: its token is not marked {right!r}; use one that is"
+        )
+
+
+class TooManyCallsError(BoxmaskError):
+    """The caller, or all callers together, have as many calls as they may.
+
+    Args:
+        whose: Whose calls they are: the name of a token, or "all callers".
+        limit: The limit, with its unit.
+        setting: What sets it.
+        retry_seconds: When it is worth trying again.
+    """
+
+    def __init__(self, whose: str, limit: str, setting: str, retry_seconds: float = 1.0) -> None:
+        super().__init__(f"{whose} may have {limit}, which is reached ({setting}); try again in a moment")
+        self.retry_seconds = retry_seconds
+
+
+class SettingsError(BoxmaskError):
+    """A setting of the server, or a file that it names, breaks its rule.
+
+    Args:
+        setting: The setting, and where it comes from.
+        problem: The rule that it breaks, the value, and what to do.
+    """
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(f"{setting}: {problem}")
+        self.setting = setting
 
 
 class MissingExtraError(BoxmaskError):

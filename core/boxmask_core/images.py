@@ -20,6 +20,7 @@ from PIL import (
 )
 
 from boxmask_core.errors import ImageTooLargeError, InvalidImageError
+from boxmask_core.jpeg_scans import MAX_SCANS, has_too_many_scans
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,8 +44,7 @@ _SIGNATURES: Mapping[bytes, type[ImageFile]] = {
     b"MM\0+": TiffImagePlugin.TiffImageFile,
 }
 
-# What Pillow's decoders raise on broken bytes.
-_BROKEN = (
+DECODER_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -58,6 +58,7 @@ _BROKEN = (
     zlib.error,
     Image.DecompressionBombError,
 )
+"""What Pillow's decoders raise on broken bytes."""
 
 # EXIF orientation (TIFF 6.0, tag 274) to the transposition that sets the image upright.
 _UPRIGHT: Mapping[int, Image.Transpose] = {
@@ -139,7 +140,7 @@ def decode(data: bytes, *, max_pixels: int | None = None, what: str = "image") -
     try:
         image.load()
         rgb = _rgb(image, what)
-    except _BROKEN as error:
+    except DECODER_ERRORS as error:
         raise InvalidImageError(what, str(error) or type(error).__name__) from error
     if orientation in _UPRIGHT and not _turns_itself(image):
         rgb = rgb.transpose(_UPRIGHT[orientation])
@@ -152,9 +153,11 @@ def _open(data: bytes, what: str) -> ImageFile:
         raise InvalidImageError(
             what, "its first bytes are of no known image format" if data else "it is empty"
         )
+    if plugin is JpegImagePlugin.JpegImageFile and has_too_many_scans(data):
+        raise InvalidImageError(what, f"it has more than {MAX_SCANS} scans, which no encoder writes")
     try:
         return plugin(io.BytesIO(data))
-    except _BROKEN as error:
+    except DECODER_ERRORS as error:
         raise InvalidImageError(what, str(error) or type(error).__name__) from error
 
 
@@ -166,7 +169,7 @@ def _orientation(image: ImageFile) -> int:
         else:
             # Not image.getexif(): of a PNG without EXIF that decodes the pixels to look behind them.
             orientation = int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
-    except _BROKEN:
+    except DECODER_ERRORS:
         return 1  # EXIF that cannot be read says nothing of the orientation; the pixels may be whole
     return orientation if orientation in _UPRIGHT else 1
 

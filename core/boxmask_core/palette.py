@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from boxmask_core.errors import InvalidImageError, InvalidMaskError
+from boxmask_core.images import DECODER_ERRORS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,8 +77,8 @@ def decode_indexed_png(data: bytes, *, what: str = "label map") -> NDArray[np.ui
             if image.mode == "P" or (image.mode == "L" and bit_depth == 8):
                 return np.array(image, dtype=np.uint8)
             mode = image.mode
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise InvalidImageError(what, str(error)) from error
+    except DECODER_ERRORS as error:
+        raise InvalidImageError(what, str(error) or type(error).__name__) from error
     raise InvalidMaskError(
         what, f"expected an 8-bit indexed or greyscale PNG, but got {bit_depth}-bit {mode}"
     )

@@ -170,7 +170,7 @@ def mean_probabilities(views: Sequence[View], size: tuple[int, int]) -> NDArray[
     total = np.zeros((views[0].scores.shape[0], height, width), dtype=np.float32)
     for view in views:
         for rows, strip in carry_back(view.scores, replace(view.canvas, width=width, height=height)):
-            probability = _softmax(strip)
+            probability = softmax(strip)
             total[:, rows] += probability[:, :, ::-1] if view.mirrored else probability
     total /= len(views)
     return total
@@ -229,7 +229,8 @@ def _next_multiple(side: int, step: int) -> int:
     return -(-side // step) * step
 
 
-def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+def softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the probabilities of scores, along the first axis."""
     powers: NDArray[np.float32] = np.exp(scores - scores.max(axis=0))
     powers /= powers.sum(axis=0)
     return powers

@@ -14,8 +14,9 @@ from boxmask_core.atomic import write_bytes_atomically
 from boxmask_core.bundle import MANIFEST, Bundle, Network, file_digest
 from boxmask_core.errors import BundleError
 from boxmask_core.palette import voc_palette
+from boxmask_core.probes import picture
 from boxmask_export.graph import OPSET, write_graph
-from boxmask_export.parity import check_parity, check_rounding
+from boxmask_export.parity import check_parity, check_rounding, probe_answer
 from boxmask_export.rounding import halve_weights, rounded
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def export_network(
         if half_weights:
             halve_weights(file)
         errors = check_parity(graph, file, probes)
+        probe = Path(stage) / f"{subject.name}.probe.npz"
+        probe.write_bytes(probe_answer(graph, subject.probes([picture()])[0].feeds[0]).to_bytes())
         network = Network(
             name=subject.name,
             task=subject.task,
@@ -84,6 +87,7 @@ def export_network(
             rounding_error=rounding_error,
             license=license_name,
             training_data=subject.training_data,
+            probe=probe,
         )
         others = other_networks(target, subject, overwrite=overwrite)  # the export took a minute
         put_in_place(network, subject.class_names, others, target)
@@ -140,9 +144,15 @@ def put_in_place(
         target: The bundle's folder.
     """
     target.mkdir(exist_ok=True)
-    placed = replace(network, file=Path(shutil.move(network.file, target / network.file.name)))
+    placed = replace(network, file=_moved(network.file, target))
+    if network.probe is not None:
+        placed = replace(placed, probe=_moved(network.probe, target))
     colours = [(int(r), int(g), int(b)) for r, g, b in voc_palette()]
     palette = tuple(colours[: len(class_names) + 1])
     bundle = Bundle(target, tuple(class_names), palette, {**others, network.name: placed})
     content = json.dumps(bundle.to_json(), indent=2) + "\n"
     write_bytes_atomically(target / MANIFEST, content.encode())
+
+
+def _moved(file: Path, folder: Path) -> Path:
+    return Path(shutil.move(file, folder / file.name))

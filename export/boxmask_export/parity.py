@@ -10,6 +10,7 @@ import onnxruntime
 import torch
 
 from boxmask_core.errors import ParityError
+from boxmask_core.probes import ProbeAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +78,12 @@ def check_rounding(graph: Graph, rounded: Graph, probes: Sequence[Probe], *, lim
             raise ParityError(compared, difference, limit, "export without --half-weights")
         worst = max(worst, difference)
     return worst
+
+
+def probe_answer(graph: Graph, feed: Feed) -> ProbeAnswer:
+    """Returns the first item of a question, with PyTorch's answer, for those who load the graph."""
+    alone = {name: np.ascontiguousarray(value[:1]) for name, value in feed.items()}
+    return ProbeAnswer(alone, _probabilities(graph, alone))
 
 
 def _probabilities(graph: Graph, feed: Feed) -> NDArray[np.float32]:

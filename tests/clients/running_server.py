@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
+from boxmask_core.engines import HostEngines
 from boxmask_server.server import Server, Settings
-from boxmask_server.wire.converters import model_of
+from boxmask_server.work.host_pool import HostPool
 from boxmask_server.work.labeler import Limits
-from boxmask_server.work.pipelines import open_engines, open_pipelines
+from boxmask_server.work.model_store import ModelStore
+from boxmask_server.work.pipelines import WorkOptions, open_engines, open_pipelines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from boxmask_core.bundle import Bundle
-    from boxmask_core.engines import HostEngines
 
 
 @contextmanager
@@ -30,10 +32,17 @@ def running_server(
     ready = threading.Event()
 
     async def serve() -> None:
-        engines = open_engines(bundle, device="cpu", threads=1)
-        models = [model_of(engine, limits or Limits(), 8) for engine in engines.all()]
-        async with open_pipelines(engines, limits=limits, workers=2, host=host) as pipelines:
-            server = Server(pipelines, models, Settings(listen, stream_window=8))
+        options = WorkOptions(limits or Limits(), host=host or HostEngines())
+        settings = Settings(listen, stream_window=8, limits=options.limits, workers=2)
+        async with (
+            HostPool(2) as pool,
+            ModelStore(
+                [("tiny", bundle.root)],
+                partial(open_engines, device="cpu", threads=1),
+                lambda engines: open_pipelines(engines, pool, options),
+            ) as store,
+        ):
+            server = Server(store, settings)
             started.set_result(await server.start())
             ready.set()
             await stop.wait()

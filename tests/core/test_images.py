@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from boxmask_core.errors import ImageTooLargeError, InvalidImageError
 from boxmask_core.images import decode, read_header
+from boxmask_core.jpeg_scans import MAX_SCANS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -183,3 +184,26 @@ def test_exif_that_cannot_be_read_does_not_spoil_the_image(picture: NDArray[np.u
     out = io.BytesIO()
     Image.fromarray(picture).save(out, format="PNG", exif=b"Exif\0\0nonsense")
     assert (decode(out.getvalue()) == picture).all()
+
+
+def test_a_jpeg_that_goes_over_its_pixels_without_end_is_refused(picture: NDArray[np.uint8]) -> None:
+    data = progressive(picture)
+    last_scan = data[data.rindex(b"\xff\xda") : -2]
+    again = data[:-2] + last_scan * (MAX_SCANS - data.count(b"\xff\xda"))
+    assert decode(again + b"\xff\xd9").shape == picture.shape
+    with pytest.raises(InvalidImageError, match="more than 100 scans"):
+        decode(again + last_scan + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("where", ["behind its end", "in a comment"])
+def test_what_looks_like_scans_outside_of_them_does_not_count(picture: NDArray[np.uint8], where: str) -> None:
+    data, scans = progressive(picture), b"\xff\xda\0\2" * (2 * MAX_SCANS)
+    comment = b"\xff\xfe" + (len(scans) + 2).to_bytes(2) + scans
+    dressed = data + scans if where == "behind its end" else data[:2] + comment + data[2:]
+    assert (decode(dressed) == decode(data)).all()
+
+
+def progressive(picture: NDArray[np.uint8]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, format="JPEG", progressive=True)
+    return out.getvalue()

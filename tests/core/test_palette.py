@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -74,3 +76,11 @@ def test_broken_bytes_are_refused(cut: int) -> None:
     data = encode_indexed_png(np.zeros((40, 40), dtype=np.uint8))
     with pytest.raises(InvalidImageError, match="map"):
         decode_indexed_png(data[:cut], what="map")
+
+
+def test_a_map_that_claims_more_pixels_than_memory_holds_is_refused() -> None:
+    data = encode_indexed_png(np.zeros((4, 4), dtype=np.uint8))
+    header = data[12:16] + struct.pack(">II", 1 << 30, 1 << 30) + data[24:29]
+    claiming = data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+    with pytest.raises(InvalidImageError, match="map"):
+        decode_indexed_png(claiming, what="map")

@@ -82,11 +82,10 @@ def test_the_server_computes_cfs_with_the_bundle(exported: dict[str, Bundle]) ->
     pixels = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     box_mask = np.zeros((SIZE, SIZE), dtype=np.uint8)
     box_mask[8:56, 8:56] = 1
+    engines = [CfsEngine(bundle, device="cpu", threads=1) for bundle in exported.values()]
     answers = [
-        CfsEngine(bundle, device="cpu", threads=1).run(
-            [CfsInput(pixels, box_mask, index) for index in (0, 1, None)]
-        )
-        for bundle in exported.values()
+        engine.run([CfsInput(pixels, box_mask, engine.label(name)) for name in (*CLASS_NAMES[:2], "zebra")])
+        for engine in engines
     ]
     for full, half in zip(*answers, strict=True):
         assert full.shape == (SIZE, SIZE)

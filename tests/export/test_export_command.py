@@ -110,7 +110,12 @@ class TestTheCommand:
         assert network.source_checkpoint == file_digest(checkpoint_file)
         assert (network.weights, network.input) == ("float16", FixedSize(32))
         assert network.training_data == "photographs"
-        assert sorted(path.name for path in target.iterdir()) == ["README.md", MANIFEST, "cfs.onnx"]
+        assert sorted(path.name for path in target.iterdir()) == [
+            "README.md",
+            MANIFEST,
+            "cfs.onnx",
+            "cfs.probe.npz",
+        ]
         assert (target / "README.md").read_text() == "the model card"
         assert list(target.parent.iterdir()) == [target]  # no stage is left beside it
 
@@ -126,8 +131,8 @@ class TestTheCommand:
         box_mask = np.zeros((32, 32), dtype=np.uint8)
         box_mask[5:27, 4:28] = 1
         questions = [
-            CfsInput(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8), box_mask, index)
-            for index in (0, 1, 2, None, 0, 1, None)
+            CfsInput(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8), box_mask, engine.label(name))
+            for name in (*engine.class_names, "zebra", *engine.class_names[:2], "zebra")
         ]
         together = engine.run(questions)
         for question, answer in zip(questions, together, strict=True):

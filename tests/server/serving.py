@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask.v1 import labeling_pb2_grpc as pb_grpc
+from boxmask_core.engines import HostEngines
 from boxmask_server.server import Server, Settings
-from boxmask_server.wire.converters import model_of
+from boxmask_server.work.host_pool import HostPool
 from boxmask_server.work.labeler import Limits
-from boxmask_server.work.pipelines import Engines, open_pipelines
+from boxmask_server.work.model_store import Held, ModelStore
+from boxmask_server.work.pipelines import Engines, Pipelines, WorkOptions, open_engines, open_pipelines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from boxmask_core.engines import HostEngines
     from boxmask_core.instances import Instance
     from boxmask_server.networks.cfs_engine import CfsEngine
     from boxmask_server.networks.segmentation_engine import SegmentationEngine
@@ -68,9 +71,14 @@ async def serving(
         trusted: Certificate to trust, where the server speaks TLS.
     """
     engines = Engines(engine, segmentation)
-    models = [model_of(each, limits or Limits(), settings.stream_window) for each in engines.all()]
-    async with open_pipelines(engines, workers=workers, limits=limits, max_batch=4, host=host) as pipelines:
-        server = Server(pipelines, models, settings)
+    limits = limits or Limits()
+    options = WorkOptions(limits, max_batch=4, host=host or HostEngines())
+    settings = dataclasses.replace(settings, limits=limits, workers=workers)
+    async with HostPool(workers) as pool, open_pipelines(engines, pool, options) as pipelines:
+        store = ModelStore((), partial(open_engines, device="cpu", threads=1), _not_opened)
+        classes = next((each.class_names for each in engines.all()), ())
+        store.add(Held("tiny", "1", classes, engines, pipelines))
+        server = Server(store, settings)
         address = await server.start()
         async with _channel(address, trusted) as channel:
             yield Serving(server, address, channel, pb_grpc.LabelingServiceStub(channel))
@@ -109,6 +117,10 @@ def content_of(response: Response) -> bytes:
     copy.CopyFrom(response)
     copy.ClearField("timings")
     return copy.SerializeToString(deterministic=True)
+
+
+def _not_opened(engines: Engines) -> contextlib.AbstractAsyncContextManager[Pipelines]:
+    raise AssertionError(f"{engines} were to be loaded: this store holds what is open already")
 
 
 def _channel(address: str, trusted: bytes | None) -> grpc.aio.Channel:

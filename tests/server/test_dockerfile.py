@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from boxmask_server.serve import _parser
+from boxmask_server.operation.settings_sources import load
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -33,7 +33,7 @@ def test_health_is_asked_where_the_server_listens() -> None:
     entry = json.loads(_argument("ENTRYPOINT"))
     check = json.loads(_argument("HEALTHCHECK").partition("CMD")[2])
     assert entry[:2] == ["boxmask", "serve"]
-    listen = _parser().parse_args(entry[2:]).listen
+    listen = load(entry[2:]).settings.listen
     assert listen == "0.0.0.0:8500"
     assert check == ["python", "-m", "boxmask_server.healthcheck", "127.0.0.1:8500"]
     assert _argument("EXPOSE") == "8500"

@@ -14,7 +14,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask_core.errors import ListenError
 from boxmask_server.networks.cfs_engine import CfsEngine
-from boxmask_server.server import MESSAGE_SLACK, SERVICE_NAME, Settings
+from boxmask_server.operation.certificates import Certificates
+from boxmask_server.server import SERVICE_NAME, Settings
+from boxmask_server.wire.converters import MESSAGE_SLACK
 from boxmask_server.work.labeler import Limits
 from tests.server.details import reason_of, status_of
 from tests.server.pictures import CAT, HEAD, png
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from boxmask_core.bundle import Bundle
-    from boxmask_server.networks.cfs_engine import CfsInput, Spread
+    from boxmask_server.networks.cfs_engine import CfsInput
     from boxmask_server.networks.session import Inferred
 
 CODE = grpc.StatusCode
@@ -78,6 +80,7 @@ def test_reflection_lists_the_services(engine: CfsEngine, socket: str) -> None:
 
     assert set(asyncio.run(question())) == {
         "boxmask.v1.LabelingService",
+        "inference.GRPCInferenceService",
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
     }
@@ -96,10 +99,10 @@ def test_a_message_beyond_the_limit_is_refused_before_it_is_read(engine: CfsEngi
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
 def test_tls_is_spoken_where_a_certificate_is_given(engine: CfsEngine, tmp_path: Path) -> None:
     key, certificate = _self_signed(tmp_path)
-    settings = Settings("localhost:0", credentials=grpc.ssl_server_credentials([(key, certificate)]))
+    settings = Settings("localhost:0", certificates=Certificates(certificate, key))
 
     async def scene() -> None:
-        async with serving(engine, settings, trusted=certificate) as here:
+        async with serving(engine, settings, trusted=certificate.read_bytes()) as here:
             assert (await here.stub.ListModels(pb.ListModelsRequest())).models
 
     asyncio.run(scene())
@@ -177,11 +180,11 @@ class HeldEngine(CfsEngine):
         self.free = threading.Event()
         self._held = threading.Event()
 
-    def infer(self, batch: Sequence[CfsInput], spread: Spread = map) -> list[Inferred]:
+    def infer(self, batch: Sequence[CfsInput]) -> list[Inferred]:
         if batch[0].box_mask.any():  # not the warm-up
             self._held.set()
             self.free.wait(20)
-        return super().infer(batch, spread)
+        return super().infer(batch)
 
     async def is_held(self) -> None:
         """Returns when a request has come as far as the network."""
@@ -201,10 +204,10 @@ async def _health(here: Serving, service: str) -> int:
     return int(response.status)
 
 
-def _self_signed(folder: Path) -> tuple[bytes, bytes]:
+def _self_signed(folder: Path) -> tuple[Path, Path]:
     key, certificate = folder / "key.pem", folder / "cert.pem"
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     files = ["-keyout", str(key), "-out", str(certificate)]
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     subprocess.run([*command, *subject, *files, "-days", "1"], check=True, capture_output=True)
-    return key.read_bytes(), certificate.read_bytes()
+    return key, certificate

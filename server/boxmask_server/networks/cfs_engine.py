@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from boxmask_core.bundle import CFS
 from boxmask_core.errors import BundleError
-from boxmask_server.networks.session import CPU, CUDA, Inferred, Session, parts
+from boxmask_server.networks.cuda import CPU, CUDA
+from boxmask_server.networks.session import Session, parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from boxmask_core.bundle import Bundle
-    from boxmask_server.networks.session import Device
+    from boxmask_server.networks.cuda import CudaOptions
+    from boxmask_server.networks.session import Device, Inferred
 
 BATCH_SIZES = {
     # On the CPU one item at a time is as fast as many, and its answer cannot depend on its neighbours.
@@ -28,19 +29,6 @@ BATCH_SIZES = {
 }
 
 
-class Spread(Protocol):
-    """Goes through work, in one thread or in several; yields the results in order, as ``map`` does."""
-
-    def __call__(
-        self,
-        function: Callable[[Sequence[CfsInput], int], list[Inferred]],
-        items: Iterable[Sequence[CfsInput]],
-        sizes: Iterable[int],
-        /,
-    ) -> Iterator[list[Inferred]]:
-        """Yields what the function gives every pair."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class CfsInput:
     """One box as CFS sees it.
@@ -48,12 +36,12 @@ class CfsInput:
     Attributes:
         pixels: uint8 RGB, ``(size, size, 3)``: the expanded crop.
         box_mask: uint8, ``(size, size)``, 1 inside the box.
-        class_index: 0-based place of the class among the network's, or None for an unknown class.
+        label: float32, ``(classes,)``: 1 for the object's class, 0 elsewhere; all 0 for an unknown class.
     """
 
     pixels: NDArray[np.uint8]
     box_mask: NDArray[np.uint8]
-    class_index: int | None
+    label: NDArray[np.float32]
 
 
 class CfsEngine:
@@ -63,19 +51,22 @@ class CfsEngine:
         bundle: Holds the network ``cfs``.
         device: ``cuda`` or nothing, ``cpu``, or ``auto``: CUDA where it works and the CPU elsewhere.
         threads: Threads that one run may use on the CPU.
+        cuda: How a GPU is used.
 
     Raises:
         BundleError: The bundle holds no CFS network, or its graph is not one.
         DeviceError: ``cuda`` was asked for and is not really active.
     """
 
-    def __init__(self, bundle: Bundle, *, device: Device = "auto", threads: int) -> None:
+    def __init__(
+        self, bundle: Bundle, *, device: Device = "auto", threads: int, cuda: CudaOptions | None = None
+    ) -> None:
         self.network = bundle.network(CFS)
         self.class_names = bundle.class_names
         self.input_size = self.network.fixed_side()
-        self._session = Session(self.network, device=device, threads=threads, side_by_side=True)
+        self._session = Session(self.network, device=device, threads=threads, side_by_side=True, cuda=cuda)
         self._check_graph(bundle)
-        self._sizes = BATCH_SIZES[self.provider]
+        self._sizes = BATCH_SIZES[CPU if self.provider == CPU else CUDA]
 
     @property
     def provider(self) -> str:
@@ -90,7 +81,9 @@ class CfsEngine:
     def warm_up(self) -> None:
         """Runs every batch size once, so that no request pays for the first run of a shape."""
         side = self.input_size
-        blank = CfsInput(np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.uint8), None)
+        blank = CfsInput(
+            np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.uint8), self.label("")
+        )
         for size in self._sizes:
             self.run([blank] * size)
 
@@ -104,22 +97,21 @@ class CfsEngine:
         """
         return [found.values for found in self.infer(batch)]
 
-    def infer(self, batch: Sequence[CfsInput], spread: Spread = map) -> list[Inferred]:
-        """Does what `run` does, and says how long each item took.
+    def infer(self, batch: Sequence[CfsInput]) -> list[Inferred]:
+        """Does what `run` does, and says how long each item took."""
+        answers: list[Inferred] = []
+        for start, stop, size in parts(len(batch), self._sizes):
+            feed = self._feed(batch[start:stop], size)
+            answers.extend(self._session.run("foreground", feed, stop - start))
+        return answers
 
-        Args:
-            batch: The items.
-            spread: How the parts of the batch are gone through: ``map`` for one after the other, an
-                executor's ``map`` for side by side, which is worth it on the CPU.
-        """
-        return list(chain.from_iterable(spread(self._part, *self._parts(batch))))
+    def probabilities(self, feed: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+        """See `Probed.probabilities`."""
+        return self._session.run("foreground", feed, 1)[0].values[None]
 
-    def _parts(self, batch: Sequence[CfsInput]) -> tuple[list[Sequence[CfsInput]], list[int]]:
-        cuts = list(parts(len(batch), self._sizes))
-        return [batch[start:stop] for start, stop, _ in cuts], [size for _, _, size in cuts]
-
-    def _part(self, items: Sequence[CfsInput], size: int) -> list[Inferred]:
-        return self._session.run("foreground", self._feed(items, size), len(items))
+    def label(self, class_name: str) -> NDArray[np.float32]:
+        """Returns the label of a class as the network takes it: all 0 where it does not know the class."""
+        return np.array([name == class_name for name in self.class_names], dtype=np.float32)
 
     def _feed(
         self, items: Sequence[CfsInput], size: int
@@ -129,9 +121,7 @@ class CfsEngine:
         box_mask = np.zeros((size, side, side), dtype=np.uint8)
         label = np.zeros((size, len(self.class_names)), dtype=np.float32)
         for i, item in enumerate(items):
-            image[i], box_mask[i] = item.pixels, item.box_mask
-            if item.class_index is not None:
-                label[i, item.class_index] = 1
+            image[i], box_mask[i], label[i] = item.pixels, item.box_mask, item.label
         return {"image": image, "box_mask": box_mask, "label": label}
 
     def _check_graph(self, bundle: Bundle) -> None:

@@ -8,15 +8,19 @@ import numpy as np
 
 from boxmask_core.bundle import LGSA
 from boxmask_core.errors import BundleError
-from boxmask_server.networks.session import CPU, CUDA, Inferred, Session, parts
+from boxmask_core.segmentation import softmax
+from boxmask_server.networks.buckets import Buckets
+from boxmask_server.networks.cuda import CPU, CUDA
+from boxmask_server.networks.session import Session, parts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from boxmask_core.bundle import Bundle
-    from boxmask_server.networks.session import Device
+    from boxmask_server.networks.cuda import CudaOptions
+    from boxmask_server.networks.session import Device, Inferred
 
 BATCH_SIZES = {
     # On the CPU one image at a time is as fast as many, takes a fraction of the memory, and its answer cannot
@@ -33,18 +37,22 @@ class SegmentationEngine:
         bundle: Holds the network ``lgsa``.
         device: ``cuda`` or nothing, ``cpu``, or ``auto``: CUDA where it works and the CPU elsewhere.
         threads: Threads that one run may use on the CPU.
+        cuda: How a GPU is used.
 
     Raises:
         BundleError: The bundle holds no segmentation network, or its graph is not one.
         DeviceError: ``cuda`` was asked for and is not really active.
     """
 
-    def __init__(self, bundle: Bundle, *, device: Device = "auto", threads: int) -> None:
+    def __init__(
+        self, bundle: Bundle, *, device: Device = "auto", threads: int, cuda: CudaOptions | None = None
+    ) -> None:
         self.network = bundle.network(LGSA)
         self.class_names = bundle.class_names
         self.size = self.network.any_size()
-        self._session = Session(self.network, device=device, threads=threads)
-        self._sizes = BATCH_SIZES[self.provider]
+        self._session = Session(self.network, device=device, threads=threads, cuda=cuda)
+        self._sizes = BATCH_SIZES[CPU if self.provider == CPU else CUDA]
+        self.buckets = (Buckets.fine if self.provider == CPU else Buckets.coarse)(self.size)
         self._check_graph(bundle)
 
     @property
@@ -63,14 +71,14 @@ class SegmentationEngine:
         return self._sizes[-1]
 
     def warm_up(self) -> None:
-        """Runs the largest image and every batch size of it on CUDA, where the first run of a shape is slow.
+        """Runs every bucket in every batch size on CUDA, where the first run of a shape is slow.
 
         On the CPU no run is, and checking the graph was one.
         """
-        if self.provider == CUDA:
-            side = self.size.max_side
-            for size in self._sizes:
-                self.run([np.zeros((side, side, 3), np.uint8)] * size)
+        if self.provider != CPU:
+            for width, height in self.buckets.shapes():
+                for size in self._sizes:
+                    self.run([np.zeros((height, width, 3), np.uint8)] * size)
 
     def run(self, batch: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         """Computes the scores of images of one size. May be called from several threads.
@@ -93,6 +101,10 @@ class SegmentationEngine:
             image[: stop - start] = batch[start:stop]
             answers.extend(self._session.run("scores", {"image": image}, stop - start))
         return answers
+
+    def probabilities(self, feed: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+        """See `Probed.probabilities`."""
+        return softmax(self._session.run("scores", feed, 1)[0].values)[None]
 
     def _check_graph(self, bundle: Bundle) -> None:
         """Runs the smallest image, and one of twice its width; both must give what the manifest says."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
@@ -20,6 +21,7 @@ from boxmask_core.palette import encode_indexed_png
 from boxmask_core.rle import encode_rle
 from boxmask_server.work.host_steps import since
 from boxmask_server.work.labeler import Method, Question
+from boxmask_server.work.urgency import AT_ONCE, Priority, Urgency
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,9 +34,12 @@ if TYPE_CHECKING:
     from boxmask_server.networks.cfs_engine import CfsEngine
     from boxmask_server.networks.segmentation_engine import SegmentationEngine
     from boxmask_server.work.labeler import Answer, Limits, Timings
+    from boxmask_server.work.model_store import Held
 
 Value = TypeVar("Value")
 
+MESSAGE_SLACK = 4 * 1024 * 1024
+"""Bytes of a message beside its image: boxes, class names, framing."""
 MAX_CLASSES = 254
 """Classes of a label map: 0 is background and 255 void."""
 
@@ -48,6 +53,11 @@ REFINES: Mapping[int, bool] = {
     pb.REFINEMENT_UNSPECIFIED: True,
     pb.REFINEMENT_NONE: False,
     pb.REFINEMENT_GRABCUT: True,
+}
+PRIORITIES: Mapping[int, Priority | None] = {
+    pb.PRIORITY_UNSPECIFIED: None,
+    pb.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
+    pb.PRIORITY_BULK: Priority.BULK,
 }
 AS_PNG: Mapping[int, bool] = {
     pb.MASK_ENCODING_UNSPECIFIED: False,
@@ -79,7 +89,22 @@ class Wanted:
     class_names: tuple[str, ...] | None
 
 
-def question_of(request: pb.PseudoLabelRequest) -> Question:
+def urgency_of(priority: int, default: Priority, seconds: float | None) -> Urgency:
+    """Reads how urgent a request is.
+
+    Args:
+        priority: What the request says.
+        default: What it means where it says nothing.
+        seconds: Until its deadline; None where it has none.
+
+    Raises:
+        InvalidRequestError: The contract does not know the value.
+    """
+    said = known(PRIORITIES, "priority", priority)
+    return Urgency(said or default, None if seconds is None else time.monotonic() + seconds)
+
+
+def question_of(request: pb.PseudoLabelRequest, urgency: Urgency = AT_ONCE) -> Question:
     """Reads what is asked.
 
     Raises:
@@ -91,6 +116,7 @@ def question_of(request: pb.PseudoLabelRequest) -> Question:
         instances=tuple(_instance(index, message) for index, message in enumerate(request.instances)),
         method=known(METHODS, "method", request.method),
         refine=known(REFINES, "refinement", request.refinement),
+        urgency=urgency,
     )
 
 
@@ -149,10 +175,13 @@ def timings_of(timings: Timings, encode_ms: float) -> pb.Timings:
         refine_ms=timings.refine_ms,
         encode_ms=encode_ms,
         total_ms=timings.total_ms + encode_ms,
+        queue_ms=timings.queue_ms,
     )
 
 
-def model_of(engine: CfsEngine | SegmentationEngine, limits: Limits, stream_window: int) -> pb.Model:
+def model_of(
+    held: Held, engine: CfsEngine | SegmentationEngine, limits: Limits, stream_window: int
+) -> pb.Model:
     """Describes the network that an engine runs."""
     network = engine.network
     model = pb.Model(
@@ -169,8 +198,11 @@ def model_of(engine: CfsEngine | SegmentationEngine, limits: Limits, stream_wind
             max_pixels=limits.max_pixels,
             max_boxes=limits.max_boxes,
             stream_window=stream_window,
+            max_message_bytes=limits.max_bytes + MESSAGE_SLACK,
         ),
         output_stride=network.output_stride,
+        bundle=held.bundle,
+        version=held.version,
     )
     match network.input:
         case FixedSize(side):

@@ -11,6 +11,7 @@ from boxmask_core.segmentation import class_probabilities
 from boxmask_server.wire.converters import known, png_of, timings_of
 from boxmask_server.work.host_steps import since
 from boxmask_server.work.segmenter import SegmentQuestion
+from boxmask_server.work.urgency import AT_ONCE, Urgency
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,7 @@ USES_CRF: Mapping[int, bool] = {
 }
 
 
-def segment_question_of(request: pb.SegmentRequest) -> SegmentQuestion:
+def segment_question_of(request: pb.SegmentRequest, urgency: Urgency = AT_ONCE) -> SegmentQuestion:
     """Reads what is asked.
 
     Raises:
@@ -37,6 +38,7 @@ def segment_question_of(request: pb.SegmentRequest) -> SegmentQuestion:
         flip=request.flip,
         crf=known(USES_CRF, "refinement", request.refinement),
         scores=request.include_scores,
+        urgency=urgency,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from functools import partial
 from time import perf_counter
@@ -11,27 +10,28 @@ from typing import TYPE_CHECKING, TypeVar
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask.v1 import labeling_pb2_grpc as pb_grpc
 from boxmask_core.bundle import LGSA
-from boxmask_core.errors import DeadlineError, InvalidRequestError, ModelNotFoundError
-from boxmask_server.wire.converters import question_of, response_of, wanted_of
+from boxmask_core.errors import InvalidRequestError, ModelNotFoundError
+from boxmask_server.wire.answering import in_time, single
+from boxmask_server.wire.converters import model_of, question_of, response_of, urgency_of, wanted_of
 from boxmask_server.wire.segment_converters import segment_question_of, segment_response_of
 from boxmask_server.wire.status import abort, to_status
 from boxmask_server.wire.window import answered
 from boxmask_server.work.host_steps import since
+from boxmask_server.work.urgency import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
     from typing import Any
 
     import grpc
 
-    from boxmask_server.operation.metrics import Metrics
+    from boxmask_server.operation.watch import Watch
     from boxmask_server.wire.admission import Admission
-    from boxmask_server.work.pipelines import Pipelines
+    from boxmask_server.work.labeler import Limits
+    from boxmask_server.work.model_store import Held, ModelStore
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
-Response = TypeVar("Response")
 Item = TypeVar("Item", pb.StreamPseudoLabelRequest, pb.StreamSegmentRequest)
 Reply = TypeVar("Reply", pb.StreamPseudoLabelResponse, pb.StreamSegmentResponse)
 
@@ -40,46 +40,48 @@ class LabelingService(pb_grpc.LabelingServiceServicer):
     """Answers labeling requests.
 
     Args:
-        pipelines: Do the work.
-        models: The networks, for ListModels and GetModel; label maps start with the first one's classes.
+        store: The bundles that answer.
         admission: The door.
-        metrics: Counts what is asked and what is done.
+        watch: Is told what is asked and what is done.
+        limits: What one request may hold, for ListModels and GetModel.
         stream_window: Unanswered items of one stream before the next is read.
     """
 
     def __init__(
         self,
-        pipelines: Pipelines,
-        models: Sequence[pb.Model],
+        store: ModelStore,
         admission: Admission,
-        metrics: Metrics,
+        watch: Watch,
+        limits: Limits,
         stream_window: int,
     ) -> None:
-        self._labeler = pipelines.labeler
-        self._segmenter = pipelines.segmenter
-        self._models = {model.name: model for model in models}
-        self._network_classes = tuple(models[0].class_names) if models else ()
+        self._store = store
         self._admission = admission
-        self._metrics = metrics
+        self._watch = watch
+        self._limits = limits
         self._stream_window = stream_window
 
     async def PseudoLabel(  # noqa: N802, D102 - named and documented in the contract
         self, request: pb.PseudoLabelRequest, context: Context
     ) -> pb.PseudoLabelResponse:
-        counted = self._metrics.counted("PseudoLabel")
-        return await _single(self._label(request, wait=False), context, counted)
+        seconds = context.time_remaining()
+        work = in_time(self._label(request, seconds, wait=False), seconds)
+        return await single(work, context, self._watch.request("PseudoLabel"))
 
     async def Segment(  # noqa: N802, D102
         self, request: pb.SegmentRequest, context: Context
     ) -> pb.SegmentResponse:
-        return await _single(self._segment(request, wait=False), context, self._metrics.counted("Segment"))
+        seconds = context.time_remaining()
+        work = in_time(self._segment(request, seconds, wait=False), seconds)
+        return await single(work, context, self._watch.request("Segment"))
 
     async def StreamPseudoLabel(  # noqa: N802, D102
         self, request_iterator: AsyncIterator[pb.StreamPseudoLabelRequest], context: Context
     ) -> AsyncIterator[pb.StreamPseudoLabelResponse]:
         async def answer(item: pb.StreamPseudoLabelRequest) -> pb.StreamPseudoLabelResponse:
-            with self._metrics.counted("StreamPseudoLabel"):
-                return pb.StreamPseudoLabelResponse(response=await self._label(item.request, wait=True))
+            with self._watch.item("StreamPseudoLabel", item.item_id):
+                response = await self._label(item.request, context.time_remaining(), wait=True)
+                return pb.StreamPseudoLabelResponse(response=response)
 
         stream = self._stream(request_iterator, answer, pb.StreamPseudoLabelResponse, context)
         async with contextlib.aclosing(stream):
@@ -90,8 +92,9 @@ class LabelingService(pb_grpc.LabelingServiceServicer):
         self, request_iterator: AsyncIterator[pb.StreamSegmentRequest], context: Context
     ) -> AsyncIterator[pb.StreamSegmentResponse]:
         async def answer(item: pb.StreamSegmentRequest) -> pb.StreamSegmentResponse:
-            with self._metrics.counted("StreamSegment"):
-                return pb.StreamSegmentResponse(response=await self._segment(item.request, wait=True))
+            with self._watch.item("StreamSegment", item.item_id):
+                response = await self._segment(item.request, context.time_remaining(), wait=True)
+                return pb.StreamSegmentResponse(response=response)
 
         stream = self._stream(request_iterator, answer, pb.StreamSegmentResponse, context)
         async with contextlib.aclosing(stream):
@@ -103,35 +106,69 @@ class LabelingService(pb_grpc.LabelingServiceServicer):
         request: pb.ListModelsRequest,  # noqa: ARG002 - it has no fields
         context: Context,  # noqa: ARG002
     ) -> pb.ListModelsResponse:
-        return pb.ListModelsResponse(models=[self._models[name] for name in sorted(self._models)])
+        return pb.ListModelsResponse(
+            models=[model for held in self._store.held() for model in self._models(held)]
+        )
 
     async def GetModel(  # noqa: N802, D102
         self, request: pb.GetModelRequest, context: Context
     ) -> pb.GetModelResponse:
-        if request.name not in self._models:
-            await abort(context, self._not_found(request.name))
-        return pb.GetModelResponse(model=self._models[request.name])
+        try:
+            async with self._store.use(request.bundle, request.version) as held:
+                models = {model.name: model for model in self._models(held)}
+            if request.name not in models:
+                raise ModelNotFoundError(request.name, tuple(models))
+        except ModelNotFoundError as error:
+            await abort(context, error)
+        return pb.GetModelResponse(model=models[request.name])
 
-    async def _label(self, request: pb.PseudoLabelRequest, *, wait: bool) -> pb.PseudoLabelResponse:
+    async def _label(
+        self, request: pb.PseudoLabelRequest, seconds: float | None, *, wait: bool
+    ) -> pb.PseudoLabelResponse:
         arrival = perf_counter()
-        async with self._admission.enter(wait=wait):
-            wanted = wanted_of(request, self._network_classes)
-            answer = await self._labeler.pseudo_label(question_of(request))
-            response = await self._labeler.pool.run(response_of, answer, wanted)
-        response.timings.total_ms = since(arrival)
-        self._metrics.worked(response.timings)
+        urgency = urgency_of(request.priority, _usual(waits=wait), seconds)
+        size = len(request.image)
+        async with (
+            self._admission.enter(wait=wait, size=size, priority=urgency.priority),
+            self._store.use(request.bundle, request.version) as held,
+        ):
+            waited_ms = since(arrival)
+            wanted = wanted_of(request, held.class_names)
+            labeler = held.pipelines.labeler
+            answer = await labeler.pseudo_label(question_of(request, urgency))
+            response = await labeler.pool.run_for(urgency, response_of, answer, wanted)
+        response.bundle, response.version = held.bundle, held.version
+        self._timed(response.timings, arrival, waited_ms)
         return response
 
-    async def _segment(self, request: pb.SegmentRequest, *, wait: bool) -> pb.SegmentResponse:
+    async def _segment(
+        self, request: pb.SegmentRequest, seconds: float | None, *, wait: bool
+    ) -> pb.SegmentResponse:
         arrival = perf_counter()
-        if self._segmenter is None:
-            raise self._not_found(LGSA)
-        async with self._admission.enter(wait=wait):
-            answer = await self._segmenter.segment(segment_question_of(request))
-            response = await self._segmenter.pool.run(segment_response_of, answer)
-        response.timings.total_ms = since(arrival)
-        self._metrics.worked(response.timings)
+        urgency = urgency_of(request.priority, _usual(waits=wait), seconds)
+        size = len(request.image)
+        async with (
+            self._admission.enter(wait=wait, size=size, priority=urgency.priority),
+            self._store.use(request.bundle, request.version) as held,
+        ):
+            waited_ms = since(arrival)
+            segmenter = held.pipelines.segmenter
+            if segmenter is None:
+                raise ModelNotFoundError(LGSA, tuple(engine.network.name for engine in held.engines.all()))
+            answer = await segmenter.segment(segment_question_of(request, urgency))
+            response = await segmenter.pool.run_for(urgency, segment_response_of, answer)
+        response.bundle, response.version = held.bundle, held.version
+        self._timed(response.timings, arrival, waited_ms)
         return response
+
+    def _timed(self, timings: pb.Timings, arrival: float, waited_ms: float) -> None:
+        timings.queue_ms += waited_ms
+        timings.total_ms = since(arrival)
+        self._watch.worked(timings)
+
+    def _models(self, held: Held) -> list[pb.Model]:
+        engines = sorted(held.engines.all(), key=lambda engine: engine.network.name)
+        return [model_of(held, engine, self._limits, self._stream_window) for engine in engines]
 
     async def _stream(
         self,
@@ -152,26 +189,10 @@ class LabelingService(pb_grpc.LabelingServiceServicer):
         finally:
             await answers.aclose()
 
-    def _not_found(self, name: str) -> ModelNotFoundError:
-        return ModelNotFoundError(name, tuple(sorted(self._models)))
 
-
-async def _single(
-    work: Coroutine[Any, Any, Response], context: Context, counted: AbstractContextManager[None]
-) -> Response:
-    """Answers one call, by its result or by its error."""
-    try:
-        with counted:
-            return await _in_time(work, context.time_remaining())
-    except Exception as error:
-        await abort(context, error)
-
-
-async def _in_time(work: Coroutine[Any, Any, Response], seconds: float | None) -> Response:
-    try:
-        return await asyncio.wait_for(work, seconds)
-    except TimeoutError:
-        raise DeadlineError from None
+def _usual(*, waits: bool) -> Priority:
+    """Returns the priority of a request that names none: items of streams wait, calls of their own do not."""
+    return Priority.BULK if waits else Priority.INTERACTIVE
 
 
 async def _answer_item(

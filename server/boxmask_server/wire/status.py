@@ -12,6 +12,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from boxmask_core.errors import (
+    AuthenticationError,
     BoxmaskError,
     BundleError,
     DatasetError,
@@ -28,10 +29,14 @@ from boxmask_core.errors import (
     MissingExtraError,
     ModelNotFoundError,
     ParityError,
+    PermissionDeniedError,
     QueueFullError,
+    SettingsError,
     TooManyBoxesError,
+    TooManyCallsError,
     TrainingError,
 )
+from boxmask_server.operation.call import CURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +47,8 @@ if TYPE_CHECKING:
 DOMAIN = "boxmask"
 DETAILS_KEY = "grpc-status-details-bin"
 MAX_MESSAGE = 1000
-"""Characters of a message: it travels in a header, and clients refuse headers above 8 KiB."""
+"""Bytes of a message. It travels three times in headers, once with up to three characters a byte, and clients
+refuse headers above 8 KiB."""
 RETRY_SECONDS = 1
 
 logger = logging.getLogger(__name__)
@@ -79,9 +85,13 @@ RULES: dict[type[BoxmaskError], Rule] = {
     DeviceError: _INTERNAL,
     ListenError: _INTERNAL,
     QueueFullError: Rule(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
+    TooManyCallsError: Rule(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS"),
+    AuthenticationError: Rule(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
+    PermissionDeniedError: Rule(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED"),
     DrainingError: Rule(grpc.StatusCode.UNAVAILABLE, "DRAINING"),
     DeadlineError: Rule(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
     MissingExtraError: Rule(grpc.StatusCode.FAILED_PRECONDITION, "MISSING_EXTRA"),
+    SettingsError: _INTERNAL,
     TrainingError: _INTERNAL,
     ParityError: _INTERNAL,
 }
@@ -94,7 +104,7 @@ def to_status(error: Exception) -> Status:
     happened.
     """
     rule = _rule(error)
-    message = str(error)[:MAX_MESSAGE]
+    message = str(error).encode()[:MAX_MESSAGE].decode(errors="ignore")
     if rule is _INTERNAL:
         message = "internal error; the server's log holds its trace"
         logger.error("internal error", exc_info=error)
@@ -106,9 +116,11 @@ def to_status(error: Exception) -> Status:
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
-    """Ends the call with the error's status."""
+    """Ends the call with the error's status, beside the metadata that were already to be sent at its end."""
     status = to_status(error)
-    details = ((DETAILS_KEY, status.SerializeToString()),)
+    if (call := CURRENT.get()) is not None:
+        call.reason = reason_of(error)
+    details = (*(context.trailing_metadata() or ()), (DETAILS_KEY, status.SerializeToString()))
     await context.abort(_rule(error).code, status.message, details)
 
 
@@ -127,6 +139,14 @@ def _details(error: Exception, message: str) -> Iterator[Message]:
         yield BadRequest(field_violations=[violation])
     if isinstance(error, QueueFullError):
         yield RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS))
+    if isinstance(error, TooManyCallsError):
+        yield RetryInfo(retry_delay=_duration(error.retry_seconds))
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration
 
 
 def _field(error: Exception) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import takewhile
 from typing import TYPE_CHECKING, TypeVar
 
 from boxmask_core.errors import DrainingError
@@ -21,8 +22,9 @@ async def answered(
     *,
     window: int,
     closed: asyncio.Event,
+    in_order: bool = False,
 ) -> AsyncGenerator[Result, None]:
-    """Yields the answer of every item as soon as it is ready, in no order.
+    """Yields the answer of every item.
 
     Closing this iterator cancels what is in flight.
 
@@ -31,11 +33,12 @@ async def answered(
         answer: Answers one item; it must not raise.
         window: The next item is read only while fewer than this many are unanswered.
         closed: Once set, no more items are read.
+        in_order: Whether answers come in the order of the items; otherwise each comes as soon as it is ready.
 
     Raises:
         DrainingError: ``closed`` was set before the items ended; what had been read is answered.
     """
-    unanswered: set[asyncio.Task[Result]] = set()
+    unanswered: list[asyncio.Task[Result]] = []
     reading: asyncio.Task[Item | None] | None = None
     closing = asyncio.create_task(closed.wait())
     more, drained = True, False
@@ -45,19 +48,21 @@ async def answered(
                 reading = asyncio.create_task(_next(items))
             if reading is None and not unanswered:
                 break
-            events = {*unanswered, closing} if reading is None else {*unanswered, closing, reading}
-            await asyncio.wait(events if more else unanswered, return_when=asyncio.FIRST_COMPLETED)
+            next_ones = unanswered[:1] if in_order else unanswered
+            events = {*next_ones, closing} if reading is None else {*next_ones, closing, reading}
+            await asyncio.wait(events if more else next_ones, return_when=asyncio.FIRST_COMPLETED)
             if reading is not None and reading.done():
                 item, reading = reading.result(), None
                 more = item is not None
                 if item is not None:
-                    unanswered.add(asyncio.create_task(answer(item)))
+                    unanswered.append(asyncio.create_task(answer(item)))
             if more and closing.done():
                 more, drained = False, True
                 await _cancel([reading] if reading is not None else [])
                 reading = None
-            for task in [task for task in unanswered if task.done()]:
-                unanswered.discard(task)
+            is_ready = asyncio.Task[Result].done
+            for task in list(takewhile(is_ready, unanswered) if in_order else filter(is_ready, unanswered)):
+                unanswered.remove(task)
                 yield task.result()
     finally:
         await _cancel([*unanswered, closing, *([reading] if reading is not None else [])])

@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from boxmask_core.crops import probability_in_image
-from boxmask_core.errors import InvalidBoxError
+from boxmask_core.errors import ImageTooLargeError, InvalidBoxError
 from boxmask_core.grabcut import (
     Fallback,
     Proposal,
@@ -15,7 +15,7 @@ from boxmask_core.grabcut import (
     filled_box,
     refine_proposal,
 )
-from boxmask_core.images import decode
+from boxmask_core.images import decode, read_header
 from boxmask_core.instances import InstanceMask
 from boxmask_core.quality import score
 
@@ -45,6 +45,20 @@ def timed(
 def since(start: float) -> float:
     """Returns the milliseconds since a reading of `perf_counter`."""
     return (perf_counter() - start) * 1e3
+
+
+def pixels_of(data: bytes, max_pixels: int, what: str) -> int:
+    """Returns how many pixels an image will have once it is decoded.
+
+    Raises:
+        InvalidImageError: The bytes are no image, or a broken one.
+        ImageTooLargeError: The header declares more pixels than the limit.
+    """
+    header = read_header(data, what=what)
+    pixels = header.width * header.height
+    if pixels > max_pixels:
+        raise ImageTooLargeError("pixels", pixels, max_pixels)
+    return pixels
 
 
 def open_image(data: bytes, instances: Sequence[Instance], max_pixels: int, what: str) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from boxmask_core.crops import resized
 from boxmask_core.densecrf import dense_crf
 from boxmask_core.images import decode
-from boxmask_core.segmentation import View, canvas_for, draw, labelled, mean_probabilities
+from boxmask_core.segmentation import View, draw, labelled, mean_probabilities
 from boxmask_server.work.host_steps import since, timed
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from boxmask_core.bundle import AnySize
     from boxmask_core.engines import CrfEngine
     from boxmask_core.segmentation import Canvas, Labelling
+    from boxmask_server.networks.buckets import Buckets
     from boxmask_server.work.segmenter import SegmentQuestion
 
 
@@ -74,7 +74,7 @@ class Concluded:
     conclude_ms: float
 
 
-def show(question: SegmentQuestion, size: AnySize, max_pixels: int) -> Shown:
+def show(question: SegmentQuestion, buckets: Buckets, max_pixels: int) -> Shown:
     """Decodes an image and draws it for the network.
 
     Raises:
@@ -84,9 +84,7 @@ def show(question: SegmentQuestion, size: AnySize, max_pixels: int) -> Shown:
     image, decode_ms = timed(decode, question.image, max_pixels=max_pixels, what=question.what)
     start = perf_counter()
     height, width = image.shape[:2]
-    base, *canvases = (
-        canvas_for(width, height, size.step, size.max_side, scale=scale) for scale in (1, *question.scales)
-    )
+    base, *canvases = (buckets.canvas(width, height, scale) for scale in (1, *question.scales))
     views = product(dict.fromkeys(canvases), (False, True) if question.flip else (False,))
     return Shown(
         base=base,

@@ -9,20 +9,25 @@ depends on the question alone, whatever else is asked at the same time.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
+from boxmask_core.bundle import LGSA
 from boxmask_core.errors import ImageTooLargeError
 from boxmask_core.segmentation import checked_scales
-from boxmask_server.work.batcher import Batcher
+from boxmask_server.networks.cuda import CPU
+from boxmask_server.work.batcher import PREPARED_AHEAD, Batcher, Budget, Measure
 from boxmask_server.work.concurrency import all_results
-from boxmask_server.work.host_steps import since
+from boxmask_server.work.device_runs import DeviceRuns
+from boxmask_server.work.host_steps import pixels_of, since, timed
 from boxmask_server.work.labeler import Limits, Timings
+from boxmask_server.work.places import Places
 from boxmask_server.work.segmentation_steps import conclude, show
+from boxmask_server.work.urgency import AT_ONCE, Urgency
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     import numpy as np
@@ -31,7 +36,14 @@ if TYPE_CHECKING:
     from boxmask_core.engines import CrfEngine
     from boxmask_core.segmentation import Canvas, Labelling
     from boxmask_server.networks.segmentation_engine import SegmentationEngine
+    from boxmask_server.networks.session import Inferred
     from boxmask_server.work.host_pool import HostPool
+    from boxmask_server.work.observer import Observer
+    from boxmask_server.work.segmentation_steps import Picture
+
+
+MAX_BATCH_PIXELS = 4 * 768 * 768
+"""Pixels of one batch, where nothing else is said: four of the largest images of our own networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class SegmentQuestion:
         crf: Whether a DenseCRF sharpens the probabilities.
         scores: Whether the answer holds the probabilities.
         what: Name of the image in error sentences.
+        urgency: Who goes first, and until when the answer is wanted.
     """
 
     image: bytes
@@ -54,6 +67,7 @@ class SegmentQuestion:
     crf: bool = False
     scores: bool = False
     what: str = "image"
+    urgency: Urgency = AT_ONCE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +93,11 @@ class SegmentAnswer:
     model_digest: str
 
 
+class _Showing(NamedTuple):
+    pixels: NDArray[np.uint8]
+    padding: int
+
+
 class Segmenter:
     """Answers questions, many at a time; an asynchronous context manager.
 
@@ -86,7 +105,12 @@ class Segmenter:
         engine: The network.
         pool: Where the host's work is done; it is not closed with this.
         limits: What one question may hold.
+        max_batch_pixels: Pixels that the network is given at once, at most.
         crf: Who computes the CRF.
+        observer: Is told what happens to batches.
+
+    Attributes:
+        batcher: Gathers pictures for the network.
     """
 
     def __init__(
@@ -95,16 +119,28 @@ class Segmenter:
         pool: HostPool,
         *,
         limits: Limits | None = None,
+        max_batch_pixels: int = MAX_BATCH_PIXELS,
         crf: CrfEngine = "boxmask",
+        observer: Observer | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.pool = pool
         self._engine = engine
         self._crf: CrfEngine = crf
-        batch = engine.max_batch
-        self._batcher = Batcher(engine.infer, max_batch=batch, capacity=4 * batch, kind=_shape)
-        # Memory stays flat: enough images to fill a running batch, a prepared one and the pool.
-        self._open_images = asyncio.Semaphore(pool.workers + 2 * batch)
+        self._runs = DeviceRuns(_inferring(engine), engine.provider, pool)
+        # Memory stays flat: enough images to fill the pool, a running batch and a prepared one.
+        room = 2 * pool.workers + 2 * engine.max_batch
+        self._open_images = Places(room)
+        self.batcher: Batcher[_Showing, Inferred] = Batcher(
+            self._runs.run,
+            name=LGSA,
+            budget=Budget(engine.max_batch, max_batch_pixels),
+            capacity=2 * room,
+            # On the CPU one run takes all the cores that it may.
+            in_flight=1 if engine.provider == CPU else PREPARED_AHEAD,
+            measure=_measure,
+            observer=observer,
+        )
 
     async def __aenter__(self) -> Self:
         await self.pool.run(self._engine.warm_up)
@@ -113,7 +149,8 @@ class Segmenter:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._batcher.close()
+        await self.batcher.close()
+        self._runs.close()
 
     async def segment(self, question: SegmentQuestion) -> SegmentAnswer:
         """Gives every pixel its class.
@@ -125,16 +162,25 @@ class Segmenter:
             ImageTooLargeError: More bytes or pixels than the limit.
             InvalidRequestError: The scales are too many or out of range.
             MissingExtraError: The CRF was asked for and is not installed.
+            DeadlineError: The answer cannot come in time any more.
         """
         start = perf_counter()
         self._check(question)
-        async with self._open_images:
-            shown = await self.pool.run(show, question, self._engine.size, self.limits.max_pixels)
+        urgency, limit = question.urgency, self.limits.max_pixels
+        async with self._open_images.hold(priority=urgency.priority):
+            pixels, header_ms = await self.pool.run_for(
+                urgency, timed, pixels_of, question.image, limit, question.what
+            )
+            async with self.pool.pixels.hold(pixels, urgency.priority):
+                shown = await self.pool.run_for(urgency, show, question, self._engine.buckets, limit)
             asked = perf_counter()
-            found = await all_results(self._batcher.submit(picture.pixels) for picture in shown.pictures)
+            found = await all_results(self._showing(picture, urgency) for picture in shown.pictures)
             network_ms = since(asked)
             scores = [each.values for each in found]
-            result = await self.pool.run(conclude, shown, scores, self._crf)
+            result = await self.pool.run_for(urgency, conclude, shown, scores, self._crf)
+        worked_ms = header_ms + shown.decode_ms + shown.draw_ms + result.conclude_ms
+        inference_ms = sum(each.milliseconds for each in found)
+        total_ms = since(start)
         return SegmentAnswer(
             labelling=result.labelling,
             canvas=shown.base.unpadded(),
@@ -142,15 +188,33 @@ class Segmenter:
             canvases=tuple(dict.fromkeys(picture.canvas for picture in shown.pictures)),
             class_names=self._engine.class_names,
             timings=Timings(
-                decode_ms=shown.decode_ms,
+                decode_ms=header_ms + shown.decode_ms,
                 crop_ms=shown.draw_ms,
                 network_ms=network_ms,
-                inference_ms=sum(each.milliseconds for each in found),
+                inference_ms=inference_ms,
                 refine_ms=result.conclude_ms,
-                total_ms=since(start),
+                total_ms=total_ms,
+                queue_ms=max(total_ms - worked_ms - inference_ms, 0.0),
             ),
             model_digest=self._engine.digest,
         )
+
+    async def scores(self, pixels: NDArray[np.uint8], urgency: Urgency = AT_ONCE) -> Inferred:
+        """Returns what the network says of one picture, in a batch with whatever else is asked.
+
+        Args:
+            pixels: uint8 RGB, ``(H, W, 3)``, H and W multiples of the network's step.
+            urgency: Who goes first, and until when the answer is wanted.
+
+        Raises:
+            DeadlineError: The answer cannot come in time any more.
+        """
+        return await self.batcher.submit(_Showing(pixels, 0), urgency=urgency)
+
+    async def _showing(self, picture: Picture, urgency: Urgency) -> Inferred:
+        (width, height), (across, down) = picture.canvas.resized, picture.canvas.padded
+        showing = _Showing(picture.pixels, across * down - width * height)
+        return await self.batcher.submit(showing, urgency=urgency)
 
     def _check(self, question: SegmentQuestion) -> None:
         if len(question.image) > self.limits.max_bytes:
@@ -158,5 +222,10 @@ class Segmenter:
         checked_scales(question.scales)
 
 
-def _shape(picture: NDArray[np.uint8]) -> tuple[int, ...]:
-    return picture.shape
+def _inferring(engine: SegmentationEngine) -> Callable[[Sequence[_Showing]], list[Inferred]]:
+    return lambda batch: engine.infer([showing.pixels for showing in batch])
+
+
+def _measure(showing: _Showing) -> Measure:
+    height, width = showing.pixels.shape[:2]
+    return Measure((height, width), height * width, showing.padding)

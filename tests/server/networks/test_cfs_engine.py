@@ -11,9 +11,8 @@ from onnx.reference import ReferenceEvaluator
 from boxmask_core.bundle import FixedSize
 from boxmask_core.errors import BundleError, DeviceError
 from boxmask_server.networks import cfs_engine as engine_module
-from boxmask_server.networks import session
 from boxmask_server.networks.cfs_engine import CfsEngine, CfsInput
-from boxmask_server.networks.session import CPU, CUDA
+from boxmask_server.networks.cuda import CPU, CUDA, has_nvidia_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +25,7 @@ def test_the_answer_is_the_networks_foreground_probability(bundle: Bundle, engin
     reference = ReferenceEvaluator(str(bundle.network("cfs").file))
     label = np.zeros((3, 3), np.float32)
     for row, item in zip(label, items, strict=True):
-        if item.class_index is not None:
-            row[item.class_index] = 1
+        row[:] = item.label
     (foreground,) = reference.run(
         None,
         {
@@ -55,7 +53,9 @@ def test_on_the_cpu_an_answer_does_not_depend_on_its_neighbours_or_on_threads(
 
 def test_the_class_reaches_the_network_and_an_unknown_one_is_all_zero(engine: CfsEngine) -> None:
     item = _items(engine, 1)[0]
-    unknown, cat, dog = engine.run([dataclasses.replace(item, class_index=i) for i in (None, 0, 1)])
+    unknown, cat, dog = engine.run(
+        [dataclasses.replace(item, label=engine.label(name)) for name in ("zebra", "cat", "dog")]
+    )
     assert not np.array_equal(cat, dog)
     assert not np.array_equal(unknown, cat)
 
@@ -76,20 +76,20 @@ def test_an_empty_batch_has_no_answers(engine: CfsEngine) -> None:
     assert engine.run([]) == []
 
 
-@pytest.mark.skipif(session._has_nvidia_device(), reason="this machine has a CUDA device")
+@pytest.mark.skipif(has_nvidia_device(), reason="this machine has a CUDA device")
 def test_cuda_fails_loudly_where_it_is_not_active(bundle: Bundle) -> None:
     with pytest.raises(DeviceError, match="'cuda' is not available"):
         CfsEngine(bundle, device="cuda", threads=1)
 
 
-@pytest.mark.skipif(session._has_nvidia_device(), reason="this machine has a CUDA device")
+@pytest.mark.skipif(has_nvidia_device(), reason="this machine has a CUDA device")
 def test_auto_takes_the_cpu_where_there_is_no_cuda_device(bundle: Bundle) -> None:
     assert CfsEngine(bundle, device="auto", threads=1).provider == CPU
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(
-    not session._has_nvidia_device() or CUDA not in ort.get_available_providers(),
+    not has_nvidia_device() or CUDA not in ort.get_available_providers(),
     reason="needs a CUDA device and the CUDA build of ONNX Runtime",
 )
 def test_cuda_answers_as_the_cpu_does(bundle: Bundle, engine: CfsEngine) -> None:
@@ -135,5 +135,5 @@ def _items(engine: CfsEngine, count: int) -> list[CfsInput]:
         box_mask = np.zeros((side, side), np.uint8)
         box_mask[8 : 40 + i, 10:50] = 1
         pixels = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
-        items.append(CfsInput(pixels, box_mask, None if i % 4 == 3 else i % 4))
+        items.append(CfsInput(pixels, box_mask, engine.label((*engine.class_names, "zebra")[i % 4])))
     return items

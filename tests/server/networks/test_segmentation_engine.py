@@ -11,9 +11,8 @@ from onnx.reference import ReferenceEvaluator
 from boxmask_core.bundle import AnySize, FixedSize
 from boxmask_core.errors import BundleError, DeviceError
 from boxmask_server.networks import segmentation_engine as engine_module
-from boxmask_server.networks import session
+from boxmask_server.networks.cuda import CPU, CUDA, has_nvidia_device
 from boxmask_server.networks.segmentation_engine import SegmentationEngine
-from boxmask_server.networks.session import CPU, CUDA
 from tests.tiny_networks import MAX_SIDE, STEP, STRIDE
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def test_an_empty_batch_has_no_answers(segmentation: SegmentationEngine) -> None
     assert segmentation.run([]) == []
 
 
-@pytest.mark.skipif(session._has_nvidia_device(), reason="this machine has a CUDA device")
+@pytest.mark.skipif(has_nvidia_device(), reason="this machine has a CUDA device")
 def test_cuda_fails_loudly_where_it_is_not_active(bundle: Bundle) -> None:
     with pytest.raises(DeviceError, match="'cuda' is not available"):
         SegmentationEngine(bundle, device="cuda", threads=1)
@@ -75,7 +74,7 @@ def test_cuda_fails_loudly_where_it_is_not_active(bundle: Bundle) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(
-    not session._has_nvidia_device() or CUDA not in ort.get_available_providers(),
+    not has_nvidia_device() or CUDA not in ort.get_available_providers(),
     reason="needs a CUDA device and the CUDA build of ONNX Runtime",
 )
 def test_cuda_answers_as_the_cpu_does(bundle: Bundle, segmentation: SegmentationEngine) -> None:

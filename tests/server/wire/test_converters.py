@@ -125,6 +125,8 @@ def test_what_is_not_wanted_is_left_out() -> None:
     assert list(response.class_names) == []
     assert response.timings.decode_ms == 1
     assert response.timings.inference_ms == 2.5
+    assert response.timings.queue_ms == 0.5
+    assert response.timings.queue_ms == 0.5
     assert response.timings.total_ms >= 5 + response.timings.encode_ms > 5
 
 
@@ -135,4 +137,4 @@ def _answer() -> Answer:
         window = instance.box.clipped(225, 150).window()
         pixels = rng.random((window.height, window.width)) > 0.5
         masks.append(InstanceMask(instance, Proposal(window, pixels, Fallback.NONE), 0.5))
-    return Answer(225, 150, tuple(masks), Timings(1, 2, 3, 2.5, 4, 5), "sha256:0")
+    return Answer(225, 150, tuple(masks), Timings(1, 2, 3, 2.5, 4, 5, 0.5), "sha256:0")

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from boxmask_core.bundle import Bundle
-    from boxmask_server.networks.cfs_engine import Spread
     from boxmask_server.networks.session import Inferred
 
 CODE = grpc.StatusCode
@@ -299,9 +298,9 @@ class CountingEngine(CfsEngine):
 
     count = 0
 
-    def infer(self, batch: Sequence[CfsInput], spread: Spread = map) -> list[Inferred]:
+    def infer(self, batch: Sequence[CfsInput]) -> list[Inferred]:
         self.count += len(batch)
-        return super().infer(batch, spread)
+        return super().infer(batch)
 
 
 async def _result(call: Awaitable[pb.PseudoLabelResponse]) -> pb.PseudoLabelResponse:

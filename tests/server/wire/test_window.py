@@ -54,6 +54,61 @@ def test_a_slow_item_does_not_hold_back_the_others() -> None:
     asyncio.run(scene())
 
 
+def test_where_order_is_asked_for_answers_come_in_the_order_of_the_items() -> None:
+    async def scene() -> None:
+        async def answer(item: int) -> int:
+            await asyncio.sleep(0.001 * (-item % 5))
+            return item
+
+        answers = answered(aiter(Questions(40)), answer, window=7, closed=asyncio.Event(), in_order=True)
+        assert [item async for item in answers] == list(range(40))
+
+    asyncio.run(scene())
+
+
+def test_in_order_a_slow_item_holds_back_the_others_and_the_reading() -> None:
+    async def scene() -> None:
+        release = asyncio.Event()
+        questions = Questions(100)
+
+        async def answer(item: int) -> int:
+            if item == 0:
+                await release.wait()
+            return item
+
+        answers = answered(aiter(questions), answer, window=3, closed=asyncio.Event(), in_order=True)
+        first = asyncio.ensure_future(anext(answers))
+        await asyncio.sleep(0.02)
+        assert not first.done()
+        assert questions.read == 3
+        release.set()
+        assert [await first, *[await anext(answers) for _ in range(9)]] == list(range(10))
+        await answers.aclose()
+
+    asyncio.run(scene())
+
+
+def test_in_order_what_was_read_is_answered_when_the_door_closes() -> None:
+    async def scene() -> None:
+        closed, release = asyncio.Event(), asyncio.Event()
+
+        async def answer(item: int) -> int:
+            await release.wait()
+            return item
+
+        answers = answered(aiter(Questions(100)), answer, window=3, closed=closed, in_order=True)
+        first = asyncio.ensure_future(anext(answers))
+        await asyncio.sleep(0.02)
+        closed.set()
+        await asyncio.sleep(0.02)
+        release.set()
+        assert [await first, await anext(answers), await anext(answers)] == [0, 1, 2]
+        with pytest.raises(DrainingError):
+            await anext(answers)
+
+    asyncio.run(scene())
+
+
 def test_no_more_than_the_window_is_read_while_nothing_is_answered() -> None:
     async def scene() -> None:
         release = asyncio.Event()

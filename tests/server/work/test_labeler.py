@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from boxmask_core.bundle import Bundle
     from boxmask_core.instances import InstanceMask
-    from boxmask_server.networks.cfs_engine import Spread
     from boxmask_server.networks.session import Device, Inferred
 
 Result = TypeVar("Result")
@@ -42,10 +41,10 @@ Result = TypeVar("Result")
 def test_cfs_masks_are_those_of_the_steps_done_by_hand(engine: CfsEngine) -> None:
     image = cat()
     answer = _ask(engine, Question(png("cat"), (CAT, EAR, CORNER)))
-    for mask, class_index in zip(answer.masks, (0, None, 1), strict=True):
+    for mask, class_name in zip(answer.masks, ("cat", "zebra", "dog"), strict=True):
         box = mask.instance.box
         crop = network_crop(image, box, engine.input_size)
-        (probability,) = engine.run([CfsInput(crop.pixels, crop.box_mask, class_index)])
+        (probability,) = engine.run([CfsInput(crop.pixels, crop.box_mask, engine.label(class_name))])
         part, visible = probability_in_image(probability, crop.window, (225, 150))
         expected = refine_proposal(image, box, part, visible)
         assert mask.proposal.window == expected.window
@@ -61,7 +60,7 @@ def test_without_refinement_the_mask_is_the_networks_own(engine: CfsEngine) -> N
     image = cat()
     (mask,) = _ask(engine, Question(png("cat"), (CAT,), refine=False)).masks
     crop = network_crop(image, CAT.box, engine.input_size)
-    (probability,) = engine.run([CfsInput(crop.pixels, crop.box_mask, 0)])
+    (probability,) = engine.run([CfsInput(crop.pixels, crop.box_mask, engine.label("cat"))])
     expected = cfs_proposal(image, CAT.box, *probability_in_image(probability, crop.window, (225, 150)))
     np.testing.assert_array_equal(mask.proposal.mask, expected.mask)
 
@@ -225,9 +224,9 @@ class RecordingEngine(CfsEngine):
         super().__init__(bundle, device="cpu", threads=1)
         self.sizes: list[int] = []
 
-    def infer(self, batch: Sequence[CfsInput], spread: Spread = map) -> list[Inferred]:
+    def infer(self, batch: Sequence[CfsInput]) -> list[Inferred]:
         self.sizes.append(len(batch))
-        return super().infer(batch, spread)
+        return super().infer(batch)
 
 
 class ThreadTellingEngine(CfsEngine):
@@ -237,18 +236,18 @@ class ThreadTellingEngine(CfsEngine):
         super().__init__(bundle, device=device, threads=threads)
         self.names: set[str] = set()
 
-    def _part(self, items: Sequence[CfsInput], size: int) -> list[Inferred]:
+    def infer(self, batch: Sequence[CfsInput]) -> list[Inferred]:
         self.names.add(threading.current_thread().name)
-        return super()._part(items, size)
+        return super().infer(batch)
 
 
 class FragileEngine(CfsEngine):
     """The real engine on a device that runs out of memory for boxes of unknown classes."""
 
-    def infer(self, batch: Sequence[CfsInput], spread: Spread = map) -> list[Inferred]:
-        if any(item.class_index is None and item.pixels.any() for item in batch):
+    def infer(self, batch: Sequence[CfsInput]) -> list[Inferred]:
+        if any(not item.label.any() and item.pixels.any() for item in batch):
             raise MemoryError
-        return super().infer(batch, spread)
+        return super().infer(batch)
 
 
 def _ask(engine: CfsEngine | None, question: Question, limits: Limits | None = None) -> Answer:

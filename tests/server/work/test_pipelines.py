@@ -10,8 +10,9 @@ from boxmask_core.bundle import Bundle
 from boxmask_core.engines import GRABCUT_ENGINES, HostEngines
 from boxmask_core.errors import BundleError
 from boxmask_core.grabcut import coarse_proposal
+from boxmask_server.work.host_pool import HostPool
 from boxmask_server.work.labeler import Answer, Method, Question
-from boxmask_server.work.pipelines import open_engines, open_pipelines
+from boxmask_server.work.pipelines import WorkOptions, open_engines, open_pipelines
 from tests.bundles import write_tiny_bundle
 from tests.server.pictures import CAT, cat, png
 
@@ -28,7 +29,7 @@ def test_every_network_that_the_bundle_holds_is_opened(tmp_path: Path, held: lis
     assert [engine.network.name for engine in engines.all()] == held
 
     async def scene() -> None:
-        async with open_pipelines(engines, workers=2) as pipelines:
+        async with HostPool(2) as pool, open_pipelines(engines, pool) as pipelines:
             assert (pipelines.segmenter is not None) == ("lgsa" in held)
             if pipelines.segmenter is not None:
                 assert pipelines.segmenter.pool is pipelines.labeler.pool
@@ -44,7 +45,8 @@ def test_who_computes_grabcut_is_chosen_once(tmp_path: Path, engine: GrabCutEngi
     question = Question(png("cat"), (CAT,), Method.GRABCUT)
 
     async def scene() -> Answer:
-        async with open_pipelines(engines, workers=1, host=HostEngines(grabcut=engine)) as pipelines:
+        options = WorkOptions(host=HostEngines(grabcut=engine))
+        async with HostPool(1) as pool, open_pipelines(engines, pool, options) as pipelines:
             return await pipelines.labeler.pseudo_label(question)
 
     (found,) = asyncio.run(scene()).masks

@@ -19,8 +19,8 @@ from boxmask_core.errors import (
     MissingExtraError,
 )
 from boxmask_server.networks import segmentation_engine as engine_module
+from boxmask_server.networks.cuda import CPU
 from boxmask_server.networks.segmentation_engine import SegmentationEngine
-from boxmask_server.networks.session import CPU
 from boxmask_server.work.host_pool import HostPool
 from boxmask_server.work.labeler import Limits
 from boxmask_server.work.segmenter import SegmentAnswer, Segmenter, SegmentQuestion
