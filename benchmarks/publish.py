@@ -22,12 +22,17 @@ def publish(name: str, rows: Sequence[Mapping[str, Value]], ratios: Mapping[str,
         rows: Rows of the table; all have the same columns.
         ratios: What is compared over time: a dimensionless number by name.
     """
+    sys.stdout.write(table(rows))
+    result = {"benchmark": name, "machine": machine(), "rows": list(rows), "ratios": dict(ratios)}
+    sys.stdout.write(f"\n{json.dumps(result)}\n")
+
+
+def table(rows: Sequence[Mapping[str, Value]]) -> str:
+    """Returns rows, which all have the same columns, as a Markdown table."""
     columns = list(rows[0])
     lines = [" | ".join(columns), " | ".join("---" for _ in columns)]
     lines += [" | ".join(_shown(row[column]) for column in columns) for row in rows]
-    sys.stdout.write("".join(f"| {line} |\n" for line in lines))
-    result = {"benchmark": name, "machine": machine(), "rows": list(rows), "ratios": dict(ratios)}
-    sys.stdout.write(f"\n{json.dumps(result)}\n")
+    return "".join(f"| {line} |\n" for line in lines)
 
 
 def machine() -> str:

@@ -61,12 +61,12 @@ def main(out: Path, bundle: Path) -> int:
 
 
 @contextmanager
-def running_server(bundle: Path) -> Iterator[RunningServer]:
+def running_server(bundle: Path, *flags: str) -> Iterator[RunningServer]:
     """Runs ``boxmask serve`` on a socket of its own while the block runs."""
     with tempfile.TemporaryDirectory(prefix="boxmask-") as folder:
         address = f"unix:{folder}/socket"
         boxmask = Path(sys.executable).with_name("boxmask")
-        command = [str(boxmask), "serve", str(bundle), "--listen", address]
+        command = [str(boxmask), "serve", str(bundle), "--listen", address, "--log-level", "warning", *flags]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             try:
                 _wait_until_ready(server)

@@ -54,10 +54,10 @@ class ProbeAnswer:
             BundleError: It is none.
         """
         try:
-            with np.load(file, allow_pickle=False) as arrays:
+            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
                 feed = {name.removeprefix(_INPUT): arrays[name] for name in arrays.files if name != _ANSWER}
                 return ProbeAnswer(feed, arrays[_ANSWER])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise BundleError(file.parent, f"{file.name} is no probe: {error}; export it again") from error
 
 

@@ -72,7 +72,7 @@ def export_network(
             halve_weights(file)
         errors = check_parity(graph, file, probes)
         probe = Path(stage) / f"{subject.name}.probe.npz"
-        probe.write_bytes(probe_answer(graph, subject.probes([picture()])[0].feeds[0]).to_bytes())
+        probe.write_bytes(probe_answer(graph, subject.probes([picture()])[0].feeds[-1]).to_bytes())
         network = Network(
             name=subject.name,
             task=subject.task,

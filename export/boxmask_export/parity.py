@@ -81,8 +81,8 @@ def check_rounding(graph: Graph, rounded: Graph, probes: Sequence[Probe], *, lim
 
 
 def probe_answer(graph: Graph, feed: Feed) -> ProbeAnswer:
-    """Returns the first item of a question, with PyTorch's answer, for those who load the graph."""
-    alone = {name: np.ascontiguousarray(value[:1]) for name, value in feed.items()}
+    """Returns the last item of a question, with PyTorch's answer, for those who load the graph."""
+    alone = {name: np.ascontiguousarray(value[-1:]) for name, value in feed.items()}
     return ProbeAnswer(alone, _probabilities(graph, alone))
 
 

@@ -104,7 +104,14 @@ def test_the_server_segments_with_the_bundle(exported: dict[str, Bundle], segmen
 
 def test_other_files_of_the_folder_stay(exported: dict[str, Bundle]) -> None:
     root = exported["float32"].root  # a bundle of an older schema and a model card lay here
-    assert sorted(path.name for path in root.iterdir()) == ["README.md", MANIFEST, "cfs.onnx", "lgsa.onnx"]
+    assert sorted(path.name for path in root.iterdir()) == [
+        "README.md",
+        MANIFEST,
+        "cfs.onnx",
+        "cfs.probe.npz",
+        "lgsa.onnx",
+        "lgsa.probe.npz",
+    ]
     assert (root / "README.md").read_text() == "the model card"
 
 

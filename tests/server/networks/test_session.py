@@ -16,6 +16,8 @@ from boxmask_server.networks.session import Session
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from boxmask_core.bundle import Bundle
 
 
@@ -80,7 +82,7 @@ def test_bound_runs_take_turns(bundle: Bundle) -> None:
     )
     rng = np.random.default_rng(0)
     side = bundle.network("cfs").fixed_side()
-    feeds = [
+    feeds: list[dict[str, NDArray[np.generic]]] = [
         {
             "image": rng.integers(0, 256, (1, side, side, 3), dtype=np.uint8),
             "box_mask": np.ones((1, side, side), np.uint8),

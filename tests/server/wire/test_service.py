@@ -13,6 +13,7 @@ from boxmask_core.instances import Instance
 from boxmask_core.rle import decode_rle
 from boxmask_server.networks.cfs_engine import CfsEngine, CfsInput
 from boxmask_server.server import Settings
+from boxmask_server.wire.converters import MESSAGE_SLACK
 from boxmask_server.work.host_pool import HostPool
 from boxmask_server.work.labeler import Limits, PseudoLabeler, Question
 from tests.server.details import field_of, reason_of, retry_seconds_of, status_of
@@ -134,8 +135,14 @@ def test_networks_are_listed_and_described(engine: CfsEngine, socket: str) -> No
             assert list(model.class_names) == list(engine.class_names)
             assert (model.fixed_side, model.digest) == (engine.input_size, engine.digest)
             assert model.provider == "CPUExecutionProvider"
-            expected = pb.Limits(max_bytes=1000, max_pixels=2000, max_boxes=30, stream_window=5)
-            assert model.limits == expected
+            assert model.limits == pb.Limits(
+                max_bytes=1000,
+                max_pixels=2000,
+                max_boxes=30,
+                stream_window=5,
+                max_message_bytes=1000 + MESSAGE_SLACK,
+            )
+            assert (model.bundle, model.version) == ("tiny", "1")
             with pytest.raises(grpc.aio.AioRpcError, match="only: cfs") as caught:
                 await here.stub.GetModel(pb.GetModelRequest(name="lgsa"))
             assert caught.value.code() is CODE.NOT_FOUND
