@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INPUTS := pyproject.toml constraints.txt
 
-.PHONY: demo test check mutations dev protos format recompile clean
+.PHONY: demo test check mutations soak fuzz dev protos format recompile clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m demo.run
@@ -23,6 +23,12 @@ check: $(VENV)/.dev
 
 mutations: $(VENV)/.dev
 	$(BIN)/python -m tests.mutations
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),5)
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10)
 
 dev: $(VENV)/.dev
 

@@ -1,11 +1,12 @@
 """Mixed load for as long as asked: does the server grow?
 
-``python -m benchmarks.soak --data VOC2012 --split val [--bundle DIR] [--minutes 20] [--callers 4]``
+``python -m benchmarks.soak [--data VOC2012 --split val] [--bundle DIR] [--minutes 20] [--callers 4]``
 
-A real server process is asked for everything it can do by several callers at once: masks by every method,
-label maps with and without CRF, scales and mirroring, streams, broken images, boxes outside the image, calls
-whose deadline is too near. Its memory, threads and descriptors are read every second. The first fifth of the
-time is warm-up; the ratios compare the last fifth with the second.
+A real server process is asked for everything it can do by several callers at once, with images of a tenth to
+twice their size: masks by every method, label maps with and without CRF, scales and mirroring, raw networks,
+streams, streams that are given up, broken images, boxes outside the image, calls whose deadline is too near.
+Its memory, threads and descriptors are read every second. The first fifth of the time is warm-up; the ratios
+compare the last fifth with the second. Without --data, the photographs of the demo are asked about.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from statistics import linear_regression, median
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from benchmarks.publish import publish
 from boxmask_client import Client, Question
@@ -30,6 +34,7 @@ from boxmask_core.boxes import Box
 from boxmask_core.bundle import starter_path
 from boxmask_core.formats import open_dataset
 from boxmask_core.instances import ImageRecord, Instance
+from demo.make_dataset import make_dataset
 from demo.run import running_server
 
 if TYPE_CHECKING:
@@ -37,6 +42,8 @@ if TYPE_CHECKING:
 
     from benchmarks.publish import Value
 
+SIZES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+"""What the sides of the images are multiplied by."""
 EXPECTED = {"RejectedError", "DeadlineExceededError", "OverloadedError"}
 """Errors that this load provokes."""
 
@@ -65,10 +72,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments.
     """
     options = parser().parse_args(argv)
-    dataset = open_dataset(options.data, split=options.split)
-    records = [record for record in islice(dataset, options.limit) if isinstance(record, ImageRecord)]
     outcomes: Counter[str] = Counter()
-    with running_server(options.bundle or starter_path()) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="boxmask-soak-") as scratch,
+        running_server(options.bundle or starter_path()) as server,
+    ):
+        data = options.data or make_dataset(Path(scratch) / "demo")
+        dataset = open_dataset(data, split=options.split)
+        given = [record for record in islice(dataset, options.limit) if isinstance(record, ImageRecord)]
+        records = in_many_sizes(given, Path(scratch))
         until = time.monotonic() + 60 * options.minutes
         samples: list[Sample] = []
         watch = threading.Thread(target=watched, args=(server.pid, until, samples))
@@ -90,13 +102,42 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Builds the command line."""
     out = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
-    out.add_argument("--data", type=Path, required=True, help="dataset with boxes")
+    out.add_argument("--data", type=Path, help="dataset with boxes; default: the demo's")
     out.add_argument("--split", help="image set of the dataset")
     out.add_argument("--bundle", type=Path, help="bundle; default: the starter")
     out.add_argument("--minutes", type=float, default=20, help="how long")
     out.add_argument("--callers", type=int, default=4, help="calls at once")
     out.add_argument("--limit", type=int, default=100, help="images of the dataset")
     return out
+
+
+def in_many_sizes(records: Sequence[ImageRecord], folder: Path) -> list[ImageRecord]:
+    """Writes every image in another size, and returns the records of those."""
+    rng = random.Random(0)
+    made = []
+    for number, record in enumerate(records):
+        factor = rng.choice(SIZES)
+        with Image.open(record.path) as image:
+            size = max(round(image.width * factor), 8), max(round(image.height * factor), 8)
+            path = folder / f"{number}.jpg"
+            image.convert("RGB").resize(size).save(path, quality=90)
+            across, down = size[0] / image.width, size[1] / image.height
+        instances = [
+            replace(
+                each,
+                box=Box(each.box.x0 * across, each.box.y0 * down, each.box.x1 * across, each.box.y1 * down),
+            )
+            for each in record.instances
+        ]
+        made.append(replace(record, path=path, instances=tuple(instances)))
+    return made
+
+
+def give_up(client: Client, record: ImageRecord) -> None:
+    """Asks for many answers, takes one, and leaves."""
+    answers = client.stream_pseudo_label((i, Question(record.path, record.instances)) for i in range(12))
+    next(answers)
+    answers.close()
 
 
 def caller(address: str, records: Sequence[ImageRecord], seed: int, until: float) -> Counter[str]:
@@ -112,6 +153,10 @@ def caller(address: str, records: Sequence[ImageRecord], seed: int, until: float
         lambda client, record: client.segment(record.path, scales=(0.5, 1.0), flip=True),
         lambda client, record: list(
             client.stream_pseudo_label((i, Question(record.path, record.instances)) for i in range(4))
+        ),
+        give_up,
+        lambda client, record: client.pseudo_label(
+            record.path, record.instances, priority=rng.choice(["interactive", "bulk"])
         ),
         lambda client, record: client.pseudo_label(record.path.read_bytes()[:2000], record.instances),
         lambda client, record: client.pseudo_label(
