@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from boxmask_core.boxes import Box
 from boxmask_core.crops import network_crop, probability_in_image
 from boxmask_core.errors import (
+    DeadlineError,
     ImageTooLargeError,
     InvalidBoxError,
     InvalidImageError,
@@ -22,8 +24,9 @@ from boxmask_core.instances import Instance
 from boxmask_server.networks.cfs_engine import CfsEngine, CfsInput
 from boxmask_server.work import labeler as labeler_module
 from boxmask_server.work.host_pool import HostPool
-from boxmask_server.work.host_steps import cfs_mask
+from boxmask_server.work.host_steps import cfs_mask, open_image
 from boxmask_server.work.labeler import Answer, Limits, Method, PseudoLabeler, Question
+from boxmask_server.work.urgency import Priority, Urgency
 from tests.server.pictures import CAT, CORNER, EAR, HEAD, cat, png
 
 if TYPE_CHECKING:
@@ -215,6 +218,75 @@ def test_a_network_that_fails_for_one_box_fails_that_question_alone(bundle: Bund
 
     kinds = [type(result) for result in _with(engine, scene, workers=4)]
     assert kinds == [Answer, MemoryError, Answer, Answer]
+
+
+def test_an_interactive_question_overtakes_the_bulk_that_came_before_it(engine: CfsEngine) -> None:
+    bulk = Question(png("cat"), (CAT, EAR), urgency=Urgency(Priority.BULK))
+    urgent = Question(png("cat"), (CAT, EAR))
+
+    async def scene(labeler: PseudoLabeler) -> list[str]:
+        order: list[str] = []
+
+        async def ask(question: Question, name: str) -> None:
+            await labeler.pseudo_label(question)
+            order.append(name)
+
+        tasks = [asyncio.create_task(ask(bulk, f"bulk {n}")) for n in range(20)]
+        await asyncio.sleep(0.01)
+        tasks.append(asyncio.create_task(ask(urgent, "urgent")))
+        await asyncio.gather(*tasks)
+        return order
+
+    order = _with(engine, scene, workers=1, max_batch=1)
+    assert order.index("urgent") < 6
+
+
+def test_a_question_whose_deadline_is_past_costs_nothing(bundle: Bundle) -> None:
+    engine = RecordingEngine(bundle)
+    late = Question(png("cat"), (CAT,), urgency=Urgency(deadline=time.monotonic() - 1))
+
+    async def scene(labeler: PseudoLabeler) -> None:
+        with pytest.raises(DeadlineError):
+            await labeler.pseudo_label(late)
+        engine.sizes.clear()
+        assert (await labeler.pseudo_label(Question(png("cat"), (CAT,)))).masks
+
+    _with(engine, scene)
+    assert engine.sizes == [1]
+
+
+def test_decoded_images_are_bounded_by_their_pixels(
+    engine: CfsEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 0
+    real = open_image
+
+    async def main() -> None:
+        async with HostPool(4, open_pixels=2 * 225 * 150) as pool, PseudoLabeler(engine, pool) as labeler:
+
+            def counting(*args: Any) -> Any:
+                nonlocal most
+                most = max(most, pool.pixels.taken)
+                return real(*args)
+
+            monkeypatch.setattr(labeler_module, "open_image", counting)
+            await asyncio.gather(*(labeler.pseudo_label(Question(png("cat"), (CAT,))) for _ in range(8)))
+            assert pool.pixels.taken == 0
+
+    asyncio.run(main())
+    assert most == 2 * 225 * 150
+
+
+def test_waiting_is_told_apart_from_work(engine: CfsEngine) -> None:
+    async def scene(labeler: PseudoLabeler) -> list[Answer]:
+        questions = [Question(png("cat"), (CAT, EAR)) for _ in range(6)]
+        return await asyncio.gather(*map(labeler.pseudo_label, questions))
+
+    answers = _with(engine, scene, workers=1)
+    assert max(answer.timings.queue_ms for answer in answers) > 0
+    for answer in answers:
+        timings = answer.timings
+        assert 0 <= timings.queue_ms <= timings.total_ms
 
 
 class RecordingEngine(CfsEngine):
