@@ -24,7 +24,9 @@ from boxmask.v1 import labeling_pb2_grpc as pb_grpc
 from boxmask_server import healthcheck
 from boxmask_server.serve import main
 from boxmask_server.server import SERVICE_NAME
+from boxmask_server.operation.stages import STAGES
 from tests.bundles import write_tiny_bundle
+from tests.server.collector import collecting
 from tests.server.pictures import CAT, png
 from tests.server.serving import request_of
 
@@ -159,7 +161,7 @@ def test_a_hangup_reads_tokens_and_bundles_again_and_a_broken_file_changes_nothi
 
 def test_tls_is_spoken_by_the_files_and_the_health_check_can_too(bundle: Bundle, tmp_path: Path) -> None:
     authority = trustme.CA()
-    leaf, client = authority.issue_cert("boxmask.example"), authority.issue_cert("probe.example")
+    leaf, client = authority.issue_cert("boxmask.example"), authority.issue_cert(common_name="probe")
     names = {name: tmp_path / f"{name}.pem" for name in ("ca", "cert", "key", "own_cert", "own_key")}
     authority.cert_pem.write_to_path(names["ca"])
     leaf.cert_chain_pems[0].write_to_path(names["cert"])
@@ -167,13 +169,24 @@ def test_tls_is_spoken_by_the_files_and_the_health_check_can_too(bundle: Bundle,
     client.cert_chain_pems[0].write_to_path(names["own_cert"])
     client.private_key_pem.write_to_path(names["own_key"])
     tls = [f"--tls-{name}={names[name]}" for name in ("cert", "key")]
-    with _process(bundle, "--listen", "127.0.0.1:0", *tls, f"--tls-client-ca={names['ca']}") as here:
+    tls += [f"--tls-client-ca={names['ca']}", "--log-format=json"]
+    with _process(bundle, "--listen", "127.0.0.1:0", *tls, err=subprocess.PIPE) as here:
         trusting = [here.address, "--ca", str(names["ca"]), "--server-name", "boxmask.example"]
         own = ["--cert", str(names["own_cert"]), "--key", str(names["own_key"])]
         assert healthcheck.main([*trusting, *own, "--service", SERVICE_NAME]) == 0
         assert healthcheck.main(trusting) == 1  # without a certificate of its own
         assert healthcheck.main([here.address]) == 1  # in plain text
         assert healthcheck.main([*trusting, "--cert", "nowhere"]) == 1
+        credentials = grpc.ssl_channel_credentials(
+            *(names[name].read_bytes() for name in ("ca", "own_key", "own_cert"))
+        )
+        options = [("grpc.ssl_target_name_override", "boxmask.example")]
+        with grpc.secure_channel(here.address, credentials, options) as channel:
+            pb_grpc.LabelingServiceStub(channel).ListModels(pb.ListModelsRequest())
+        here.process.send_signal(signal.SIGTERM)
+        told = map(json.loads, here.process.communicate(timeout=20)[1].splitlines())
+    (call,) = [line for line in told if line["logger"] == "boxmask_server.access"]
+    assert (call["certificate"], call["peer"]) == ("probe", "ipv4:127.0.0.1")
 
 
 def test_logs_are_json_with_one_line_for_a_call_and_no_word_of_its_image(bundle: Bundle, socket: str) -> None:
@@ -210,6 +223,30 @@ def test_a_full_disk_under_the_logs_stops_nothing_and_is_counted(bundle: Bundle,
         assert float(lost.split()[1]) > 0
         here.process.send_signal(signal.SIGTERM)
         assert here.process.wait(20) == 0
+
+
+def test_a_call_is_followed_from_the_caller_through_its_stages(bundle: Bundle, socket: str) -> None:
+    trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    with collecting() as (kept, endpoint):
+        with (
+            _process(bundle, "--listen", socket, "--otlp-endpoint", endpoint) as here,
+            grpc.insecure_channel(socket) as channel,
+        ):
+            stub = pb_grpc.LabelingServiceStub(channel)
+            metadata = (("traceparent", f"00-{trace}-{parent}-01"),)
+            stub.PseudoLabel(request_of(png("cat"), CAT), metadata=metadata)
+            item = pb.StreamPseudoLabelRequest(item_id="it", request=request_of(png("cat"), CAT))
+            assert list(stub.StreamPseudoLabel(iter([item])))
+            here.process.send_signal(signal.SIGTERM)
+            assert here.process.wait(20) == 0
+        spans = kept.spans()
+    (call,) = [span for span in spans if span.name.endswith("/PseudoLabel")]
+    assert (call.trace_id.hex(), call.parent_span_id.hex()) == (trace, parent)
+    assert {span.name for span in spans if span.parent_span_id == call.span_id} == set(STAGES)
+    (stream,) = [span for span in spans if span.name.endswith("/StreamPseudoLabel")]
+    (answered,) = [span for span in spans if span.name == "item"]
+    assert answered.parent_span_id == stream.span_id
+    assert {span.name for span in spans if span.parent_span_id == answered.span_id} == set(STAGES)
 
 
 def test_several_processes_share_a_port_and_one_that_is_killed_is_replaced(bundle: Bundle) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import subprocess
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -172,6 +172,48 @@ def test_a_drain_that_outlasts_its_grace_cancels_the_rest(bundle: Bundle, socket
     asyncio.run(scene())
 
 
+def test_health_turns_while_a_batch_is_stuck_and_back_when_it_ends(bundle: Bundle, socket: str) -> None:
+    engine = HeldEngine(bundle)
+
+    async def scene() -> None:
+        async with serving(engine, Settings(socket, stall_seconds=0.1), workers=1) as here:
+            watches = [_watch(here, name) for name in ("", SERVICE_NAME)]
+            assert [(await watch.read()).status for watch in watches] == [SERVING, SERVING]
+            running = asyncio.ensure_future(_answer(here, request_of(png("cat"), CAT)))
+            assert [(await watch.read()).status for watch in watches] == [NOT_SERVING, NOT_SERVING]
+            engine.free.set()
+            assert (await running).masks
+            assert [(await watch.read()).status for watch in watches] == [SERVING, SERVING]
+
+    asyncio.run(scene())
+
+
+def test_what_waits_and_what_is_held_is_shown_in_metrics(bundle: Bundle, socket: str) -> None:
+    engine = HeldEngine(bundle)
+
+    async def scene() -> None:
+        async with serving(engine, Settings(socket), workers=1) as here:
+            value = here.server.metrics.registry.get_sample_value
+            running = [asyncio.ensure_future(_answer(here, request_of(png("cat"), CAT))) for _ in range(3)]
+            await engine.is_held()
+            async with asyncio.timeout(20):
+                while not value("boxmask_queue_items", {"priority": "interactive"}):
+                    await asyncio.sleep(0.005)
+            assert value("boxmask_queue_items", {"priority": "bulk"}) == 0
+            assert value("boxmask_queue_bytes") == 3 * len(png("cat"))
+            assert value("boxmask_requests_inside") == 3
+            assert value("boxmask_calls_open") == 3
+            engine.free.set()
+            await asyncio.gather(*running)
+            assert value("boxmask_queue_items", {"priority": "interactive"}) == 0
+            assert value("boxmask_queue_bytes") == 0
+            held = {"bundle": "tiny", "version": "1", "network": "cfs", "digest": engine.digest}
+            assert value("boxmask_model_info", held | {"provider": "CPUExecutionProvider"}) == 1
+            assert value("boxmask_event_loop_lag_seconds_count") is not None
+
+    asyncio.run(scene())
+
+
 class HeldEngine(CfsEngine):
     """The real engine; it holds the first batch until it is let free."""
 
@@ -194,6 +236,12 @@ class HeldEngine(CfsEngine):
 
 async def _answer(here: Serving, request: pb.PseudoLabelRequest) -> pb.PseudoLabelResponse:
     return await here.stub.PseudoLabel(request)
+
+
+def _watch(here: Serving, service: str) -> Any:
+    stub = health_pb2_grpc.HealthStub(here.channel)
+    request = health_pb2.HealthCheckRequest(service=service)
+    return stub.Watch(request)  # type: ignore[attr-defined]  # types-grpcio leaves methods out
 
 
 async def _health(here: Serving, service: str) -> int:

@@ -309,8 +309,8 @@ class ModelMetadataResponse(_message.Message):
 
     @_builtins.property
     def properties(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What else is to be known: "task", "classes" (separated by commas), "digest", "provider", "license",
-        "training_data", "output_stride", and for lgsa "step" and "max_side".
+        """What else is to be known: "task", "classes" (a JSON list, in the order of the label), "digest", "provider",
+        "license", "training_data", "output_stride", and for lgsa "step" and "max_side". Triton's clients do not show them.
         """
 
     def __init__(
@@ -625,7 +625,7 @@ class ModelInferResponse(_message.Message):
     """The id that came with the request."""
     @_builtins.property
     def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]:
-        """Empty."""
+        """In a stream, "triton_final_response" is true: each request has one response."""
 
     @_builtins.property
     def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInferResponse.InferOutputTensor]:

@@ -31,7 +31,7 @@ class GRPCInferenceServiceStub:
     A model's name is that of the network in the server's first bundle, "cfs" or "lgsa", or BUNDLE.NETWORK for that of
     another. Its version is the bundle's; empty means the latest.
 
-    cfs   image       UINT8  [n, S, S, 3]            RGB, 0 to 255: the crop of a box grown by half, see the README
+    cfs   image       UINT8  [n, S, S, 3]            RGB, 0 to 255: the box grown by half, cut out and resized
     box_mask    UINT8  [n, S, S]               0 outside the box; whatever is not 0 is inside, and seen as 1
     label       FP32   [n, classes]            1 at the class's place, else 0; finite
     -> foreground  FP32   [n, S, S]               probability, 0 to 1
@@ -108,7 +108,7 @@ class GRPCInferenceServiceServicer:
     A model's name is that of the network in the server's first bundle, "cfs" or "lgsa", or BUNDLE.NETWORK for that of
     another. Its version is the bundle's; empty means the latest.
 
-    cfs   image       UINT8  [n, S, S, 3]            RGB, 0 to 255: the crop of a box grown by half, see the README
+    cfs   image       UINT8  [n, S, S, 3]            RGB, 0 to 255: the box grown by half, cut out and resized
     box_mask    UINT8  [n, S, S]               0 outside the box; whatever is not 0 is inside, and seen as 1
     label       FP32   [n, classes]            1 at the class's place, else 0; finite
     -> foreground  FP32   [n, S, S]               probability, 0 to 1
@@ -260,7 +260,7 @@ class GRPCInferenceService:
     A model's name is that of the network in the server's first bundle, "cfs" or "lgsa", or BUNDLE.NETWORK for that of
     another. Its version is the bundle's; empty means the latest.
 
-    cfs   image       UINT8  [n, S, S, 3]            RGB, 0 to 255: the crop of a box grown by half, see the README
+    cfs   image       UINT8  [n, S, S, 3]            RGB, 0 to 255: the box grown by half, cut out and resized
     box_mask    UINT8  [n, S, S]               0 outside the box; whatever is not 0 is inside, and seen as 1
     label       FP32   [n, classes]            1 at the class's place, else 0; finite
     -> foreground  FP32   [n, S, S]               probability, 0 to 1

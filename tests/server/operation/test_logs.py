@@ -50,6 +50,7 @@ def test_a_json_line_holds_the_message_its_facts_and_the_request(
     logger.info("called %s", "once\nor twice", extra={FACTS: {"ms": 1.5, "reason": "", "peer": None}})
     (line,) = map(json.loads, written())
     assert line.pop("time").endswith("+00:00")
+    assert line.pop("pid") == os.getpid()
     assert line == {
         "level": "INFO",
         "logger": "boxmask_server.tests",
@@ -77,11 +78,11 @@ def test_a_trace_stays_in_the_line_of_its_record(
 @pytest.mark.usefixtures("call")
 def test_a_text_line_ends_with_the_facts(lines: Callable[[str, str], Callable[[], list[str]]]) -> None:
     written = lines("text", "info")
-    logger.warning("slow", extra={FACTS: {"ms": 1234.5678, "what": "two words"}})
+    logger.warning("slow", extra={FACTS: {"ms": 1234.5678, "what": "two words", "id": "line\nbreak"}})
     (line,) = written()
     assert line.partition(" ")[2] == (
         "WARNING boxmask_server.tests: slow request_id=id-7 method=Segment caller=editor ms=1234.6 "
-        'what="two words"'
+        'what="two words" id="line\\nbreak"'
     )
 
 

@@ -4,24 +4,19 @@ import asyncio
 import contextlib
 import sys
 import threading
-from concurrent import futures
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as collector
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as collector_grpc
 
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask_core.errors import InvalidImageError, MissingExtraError
 from boxmask_server.operation.call import Call
 from boxmask_server.operation.stages import STAGES
 from boxmask_server.operation.tracing import NoTracing, Tracing, open_tracing
+from tests.server.collector import collecting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -159,41 +154,13 @@ def test_a_collector_that_is_not_there_holds_up_neither_calls_nor_the_end() -> N
     assert not closing.is_alive()
 
 
-class _Collector(collector_grpc.TraceServiceServicer):
-    """Keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.requests: list[collector.ExportTraceServiceRequest] = []
-
-    def Export(self, request: collector.ExportTraceServiceRequest, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
-        self.requests.append(request)
-        return collector.ExportTraceServiceResponse()
-
-
-@contextlib.contextmanager
-def _collecting() -> Iterator[tuple[_Collector, str]]:
-    server = grpc.server(futures.ThreadPoolExecutor(1))
-    kept = _Collector()
-    collector_grpc.add_TraceServiceServicer_to_server(kept, server)  # type: ignore[no-untyped-call]  # generated
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield kept, f"http://127.0.0.1:{port}"
-    finally:
-        server.stop(0).wait()
-
-
 def _collected(work: Any, ratio: float = 1.0) -> list[Span]:
     """Returns the spans that a collector was sent, all by a server that is called boxmask."""
-    with _collecting() as (kept, endpoint):
+    with collecting() as (kept, endpoint):
         tracing = open_tracing(endpoint, ratio)
         work(tracing)
         tracing.close()
-    resources = [resource for request in kept.requests for resource in request.resource_spans]
-    for resource in resources:
-        named = {each.key: each.value.string_value for each in resource.resource.attributes}
-        assert named["service.name"] == "boxmask"
-    return [span for resource in resources for scope in resource.scope_spans for span in scope.spans]
+    return kept.spans()
 
 
 def _sorted(spans: list[Span]) -> list[Span]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import grpc
@@ -20,6 +21,9 @@ from boxmask_server.work.pipelines import Engines, WorkOptions, open_pipelines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from typing import NoReturn
+
+    from boxmask_core.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ async def inference_serving(
     """
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(HostPool(workers))
-        store = ModelStore([], load=_nothing, open_up=_nothing)
+        store = ModelStore([], _load_nothing, partial(open_pipelines, pool=pool))
         for (bundle, version), engines in bundles.items():
             options = WorkOptions(limits=limits or Limits(), max_batch=4)
             pipelines = await stack.enter_async_context(open_pipelines(engines, pool, options))
@@ -81,5 +85,5 @@ async def inference_serving(
         yield InferenceServing(pb_grpc.GRPCInferenceServiceStub(channel), admission, metrics)
 
 
-def _nothing(_: object) -> object:
-    raise AssertionError("nothing is loaded in this test")
+def _load_nothing(bundle: Bundle) -> NoReturn:
+    raise AssertionError(f"{bundle.root} is not to be loaded: the store is given what it holds")

@@ -44,7 +44,8 @@ def test_the_items_of_a_request_to_cfs_are_its_slices(engine: CfsEngine, raw: bo
         np.testing.assert_array_equal(item.pixels, arrays["image"][index])
         np.testing.assert_array_equal(item.box_mask, arrays["box_mask"][index])
         np.testing.assert_array_equal(item.label, arrays["label"][index])
-        assert (item.pixels.dtype, item.box_mask.dtype, item.label.dtype) == (np.uint8, np.uint8, np.float32)
+        types = [values.dtype.name for values in (item.pixels, item.box_mask, item.label)]
+        assert types == ["uint8", "uint8", "float32"]
 
 
 @pytest.mark.parametrize("raw", [True, False])
@@ -100,7 +101,11 @@ def spoil_raw(index: int, raw: bytes) -> Spoiling:
 
 
 def spoil_input(index: int, **fields: str) -> Spoiling:
-    return lambda request: [setattr(request.inputs[index], name, value) for name, value in fields.items()]
+    def spoil(request: pb.ModelInferRequest) -> None:
+        for name, value in fields.items():
+            setattr(request.inputs[index], name, value)
+
+    return spoil
 
 
 def _drop(request: pb.ModelInferRequest) -> None:

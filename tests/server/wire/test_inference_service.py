@@ -195,9 +195,10 @@ def test_metadata_names_the_tensors_as_the_onnx_file_does(
         ]
         tensors = (*metadata.inputs, *metadata.outputs)
         assert [(each.name, each.datatype, list(each.shape)) for each in tensors] == expected
-        configured = (*config.input, *config.output)
         types = {config_pb.TYPE_UINT8: "UINT8", config_pb.TYPE_FP32: "FP32"}
-        assert [(each.name, types[each.data_type], [-1, *each.dims]) for each in configured] == expected
+        configured = [(each.name, types[each.data_type], [-1, *each.dims]) for each in config.input]
+        configured += [(each.name, types[each.data_type], [-1, *each.dims]) for each in config.output]
+        assert configured == expected
 
     within(30, scene())
 
@@ -520,7 +521,9 @@ def test_the_outcome_of_each_request_is_counted(tiny: Tiny, socket: str) -> None
 def test_an_unknown_rpc_of_triton_s_is_unimplemented(tiny: Tiny, socket: str) -> None:
     async def scene() -> None:
         async with inference_serving(tiny, socket), grpc.aio.insecure_channel(socket) as channel:
-            load = channel.unary_unary("/inference.GRPCInferenceService/RepositoryModelLoad")
+            load: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                "/inference.GRPCInferenceService/RepositoryModelLoad"
+            )
             assert (await failed(load(b""))).code() is CODE.UNIMPLEMENTED
 
     within(30, scene())
