@@ -44,6 +44,7 @@ async def in_time(work: Coroutine[Any, Any, Response], seconds: float | None) ->
         DeadlineError: It does not.
     """
     try:
-        return await asyncio.wait_for(work, seconds)
+        async with asyncio.timeout(seconds):
+            return await work
     except TimeoutError:
         raise DeadlineError from None
