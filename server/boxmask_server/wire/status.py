@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -116,12 +117,19 @@ def to_status(error: Exception) -> Status:
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
-    """Ends the call with the error's status, beside the metadata that were already to be sent at its end."""
+    """Ends the call with the error's status, beside the metadata that were already to be sent at its end.
+
+    Raises:
+        CancelledError: The caller has left in this very moment, and there is nobody to tell.
+    """
     status = to_status(error)
     if (call := CURRENT.get()) is not None:
         call.reason = reason_of(error)
     details = (*(context.trailing_metadata() or ()), (DETAILS_KEY, status.SerializeToString()))
-    await context.abort(_rule(error).code, status.message, details)
+    try:
+        await context.abort(_rule(error).code, status.message, details)
+    except grpc.aio.InternalError:
+        raise asyncio.CancelledError from None
 
 
 def reason_of(error: Exception) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from boxmask_core.errors import (
     QueueFullError,
     TooManyBoxesError,
 )
-from boxmask_server.wire.status import RULES, to_status
+from boxmask_server.wire.status import RULES, abort, to_status
 from tests.server.details import field_of, reason_of, retry_seconds_of
 
 if TYPE_CHECKING:
@@ -82,6 +83,18 @@ def test_what_is_not_the_callers_business_is_logged_and_not_told(
     assert (status.code, reason_of(status)) == (CODE.INTERNAL.value[0], "INTERNAL")
     assert "secret" not in status.message
     assert "/secret/place" in caplog.text
+
+
+def test_a_caller_that_left_in_this_very_moment_is_no_error_of_the_server() -> None:
+    class Gone:
+        def trailing_metadata(self) -> tuple[()]:
+            return ()
+
+        async def abort(self, *_: object) -> None:
+            raise grpc.aio.InternalError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(abort(Gone(), DrainingError()))  # type: ignore[arg-type]  # all that is asked of a context
 
 
 def test_a_message_stays_small_enough_for_a_header() -> None:
