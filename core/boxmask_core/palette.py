@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from boxmask_core.errors import InvalidImageError, InvalidMaskError
 from boxmask_core.images import DECODER_ERRORS
@@ -19,6 +19,8 @@ BACKGROUND = "background"
 """Name of class index 0."""
 VOID = 255
 """Class index of pixels that belong to no class and are not evaluated."""
+MAX_PIXELS = 1 << 28
+"""Pixels of a label map that is decoded: what claims more is not believed."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -71,14 +73,20 @@ def decode_indexed_png(data: bytes, *, what: str = "label map") -> NDArray[np.ui
     if not data.startswith(_PNG_SIGNATURE):
         raise InvalidImageError(what, "it is not a PNG")
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        # Not Image.open: its size guard is a global of the process, and warns of maps that are merely large.
+        with PngImagePlugin.PngImageFile(io.BytesIO(data)) as image:
+            _check_header(image, data, what)
             image.load()
-            bit_depth = data[24]  # of the IHDR chunk; Pillow stretches greyscale of fewer bits to 0..255
-            if image.mode == "P" or (image.mode == "L" and bit_depth == 8):
-                return np.array(image, dtype=np.uint8)
-            mode = image.mode
+            return np.array(image, dtype=np.uint8)
     except DECODER_ERRORS as error:
         raise InvalidImageError(what, str(error) or type(error).__name__) from error
-    raise InvalidMaskError(
-        what, f"expected an 8-bit indexed or greyscale PNG, but got {bit_depth}-bit {mode}"
-    )
+
+
+def _check_header(image: Image.Image, data: bytes, what: str) -> None:
+    """Refuses what is no label map before its pixels are decoded."""
+    bit_depth = data[24]  # of the IHDR chunk; Pillow stretches greyscale of fewer bits to 0..255
+    if image.mode != "P" and not (image.mode == "L" and bit_depth == 8):
+        problem = f"expected an 8-bit indexed or greyscale PNG, but got {bit_depth}-bit {image.mode}"
+        raise InvalidMaskError(what, problem)
+    if (pixels := image.width * image.height) > MAX_PIXELS:
+        raise InvalidImageError(what, f"it claims {pixels} pixels, more than the {MAX_PIXELS} of a label map")

@@ -78,9 +78,10 @@ def test_broken_bytes_are_refused(cut: int) -> None:
         decode_indexed_png(data[:cut], what="map")
 
 
-def test_a_map_that_claims_more_pixels_than_memory_holds_is_refused() -> None:
+@pytest.mark.parametrize(("side", "problem"), [(1 << 30, "it claims"), (10_000, "truncated")])
+def test_a_map_that_claims_more_pixels_than_it_has_is_refused(side: int, problem: str) -> None:
     data = encode_indexed_png(np.zeros((4, 4), dtype=np.uint8))
-    header = data[12:16] + struct.pack(">II", 1 << 30, 1 << 30) + data[24:29]
+    header = data[12:16] + struct.pack(">II", side, side) + data[24:29]
     claiming = data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
-    with pytest.raises(InvalidImageError, match="map"):
+    with pytest.raises(InvalidImageError, match=problem):
         decode_indexed_png(claiming, what="map")

@@ -12,9 +12,6 @@ import os
 from pathlib import Path
 from typing import Final
 
-import cv2
-from threadpoolctl import threadpool_limits
-
 CGROUP: Final = Path("/sys/fs/cgroup")
 CFS_THREADS: Final = 1
 """Threads of one run of CFS on the CPU: many boxes side by side are faster than one box on many cores."""
@@ -22,6 +19,9 @@ CFS_THREADS: Final = 1
 
 def one_thread_each() -> None:
     """Keeps OpenCV and BLAS from starting threads of their own, in the whole process."""
+    import cv2  # here, so that a supervisor that only counts cores does without them
+    from threadpoolctl import threadpool_limits
+
     cv2.setNumThreads(1)
     threadpool_limits(1, user_api="blas")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from boxmask_server.work.urgency import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
 Item = TypeVar("Item")
 
@@ -36,6 +36,14 @@ class Lanes(Generic[Item]):
         """Returns how many items wait in a lane."""
         return len(self._lanes[priority])
 
+    def head(self, blocked: Container[Priority] = ()) -> Item | None:
+        """Returns the item whose turn it is, lanes that are blocked left out; None where none waits."""
+        turn = self._turn()
+        for priority in (turn, _other(turn)):
+            if priority not in blocked and self._lanes[priority]:
+                return self._lanes[priority][0]
+        return None
+
     def push(self, item: Item, priority: Priority) -> None:
         """Appends an item to its lane."""
         self._lanes[priority].append(item)
@@ -62,6 +70,10 @@ class Lanes(Generic[Item]):
     def served(self, priority: Priority) -> None:
         """Notes that a lane had its turn."""
         self._let_pass = 0 if priority is Priority.BULK else self._let_pass + 1
+
+    def drop(self, priority: Priority) -> None:
+        """Takes out a lane's first item; no turn is spent on it."""
+        self._lanes[priority].popleft()
 
     def keep(self, wanted: Callable[[Item], bool]) -> None:
         """Takes out the items that are not wanted; no turn is spent on them."""

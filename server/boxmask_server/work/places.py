@@ -78,8 +78,7 @@ class Places:
             if place.done() and not place.cancelled():
                 self._give(amount, priority)  # it was given and left at once
             else:
-                self._waiting.keep(lambda waiter: waiter[2] is not place)
-                self._serve()
+                self._serve()  # it stands where it stood, done, until its turn comes
             raise
 
     def _book(self, amount: int, priority: Priority) -> None:
@@ -93,13 +92,14 @@ class Places:
     def _serve(self) -> None:
         """Gives room to those whose turn it is; who needs more than there is holds up only its own lane."""
         blocked: set[Priority] = set()
-        for amount, priority, place in list(self._waiting):
-            if priority in blocked or place.done():
-                continue
-            if not self._fits(amount, priority):
+        while (head := self._waiting.head(blocked)) is not None:
+            amount, priority, place = head
+            if place.done():
+                self._waiting.drop(priority)
+            elif self._fits(amount, priority):
+                self._waiting.drop(priority)
+                self._book(amount, priority)
+                self._waiting.served(priority)
+                place.set_result(None)
+            else:
                 blocked.add(priority)
-                continue
-            self._book(amount, priority)
-            self._waiting.served(priority)
-            place.set_result(None)
-        self._waiting.keep(lambda waiter: not waiter[2].done())

@@ -1,0 +1,18 @@
+"""Everything that is fuzzed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.fuzz import decoding, masks, questions, tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.fuzz.target import Target
+
+TARGETS: Mapping[str, Target[Any]] = {
+    target.name: target
+    for target in (*decoding.TARGETS, *masks.TARGETS, *questions.TARGETS, *tensors.TARGETS)
+}
+"""By their names."""
