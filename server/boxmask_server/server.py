@@ -8,7 +8,7 @@ import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from boxmask_server.operation.certificates import Certificates
     from boxmask_server.operation.tokens import Tokens
     from boxmask_server.operation.tracing import Tracing
+    from boxmask_server.work.batcher import Batcher
+    from boxmask_server.work.host_pool import HostPool
     from boxmask_server.work.model_store import ModelStore
 
 SERVICE_NAME = labeling_pb2.DESCRIPTOR.services_by_name["LabelingService"].full_name
@@ -69,7 +71,7 @@ class Settings:
         workers: Threads of the host pool.
         admin: Whether what only an operator may ask is answered.
         connection_age: Seconds after which a connection is asked to come anew; None never asks.
-        stall_seconds: Seconds that one batch may run before health says NOT_SERVING.
+        stall_seconds: Seconds that one piece of work may take before health says NOT_SERVING.
         shares_port: Whether other processes of this server listen at the same port.
     """
 
@@ -188,12 +190,16 @@ class Server:
         return self._started and not self.admission.closed.is_set()
 
     def _waiting(self, priority: Priority) -> int:
-        batchers = (batcher for held in self._store.held() for batcher in held.pipelines.batchers())
-        return self.admission.waiting(priority) + sum(batcher.waiting(priority) for batcher in batchers)
+        return self.admission.waiting(priority) + sum(each.waiting(priority) for each in self._workers())
 
     def _stalled_for(self) -> float:
-        batchers = (batcher for held in self._store.held() for batcher in held.pipelines.batchers())
-        return max((batcher.stalled_for() for batcher in batchers), default=0.0)
+        return max((each.stalled_for() for each in self._workers()), default=0.0)
+
+    def _workers(self) -> set[HostPool | Batcher[Any, Any]]:
+        """Returns whoever has work that waits or runs; bundles share their pool."""
+        pipelines = [held.pipelines for held in self._store.held()]
+        pools = {each.labeler.pool for each in pipelines}
+        return pools | {batcher for each in pipelines for batcher in each.batchers()}
 
     def _models(self) -> Iterator[Model]:
         for held in self._store.held():

@@ -22,9 +22,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask.v1 import labeling_pb2_grpc as pb_grpc
 from boxmask_server import healthcheck
+from boxmask_server.operation.stages import STAGES
 from boxmask_server.serve import main
 from boxmask_server.server import SERVICE_NAME
-from boxmask_server.operation.stages import STAGES
 from tests.bundles import write_tiny_bundle
 from tests.server.collector import collecting
 from tests.server.pictures import CAT, png

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boxmask_core.errors import SettingsError
@@ -218,10 +218,10 @@ def test_what_is_shown_tells_the_place_of_secrets_and_not_the_secrets(tmp_path: 
     assert "secret-secret" not in text
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_any_path_survives_being_shown(path: str) -> None:
-    settings = Settings(tensorrt=True, tensorrt_cache=Path(path))
-    text = shown(Loaded(settings, {}, show=False))
+    text = shown(Loaded(Settings(tensorrt=True, tensorrt_cache=Path(path)), {}, show=False))
     assert tomllib.loads(text)["tensorrt_cache"] == str(Path(path))
 
 
