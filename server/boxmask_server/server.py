@@ -138,7 +138,7 @@ class Server:
         watch = Watch(self.metrics, self._tracing)
         service = LabelingService(store, door, watch, settings.limits, settings.stream_window)
         labeling_pb2_grpc.add_LabelingServiceServicer_to_server(service, self._grpc)
-        raw = InferenceService(store, door, self.metrics, self._takes_requests, settings.stream_window)
+        raw = InferenceService(store, door, watch, self._takes_requests, settings.stream_window)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(raw, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         names = [SERVICE_NAME, INFERENCE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import grpc
 
     from boxmask_server.networks.session import Inferred
-    from boxmask_server.operation.metrics import Metrics
+    from boxmask_server.operation.watch import Watch
     from boxmask_server.wire.admission import Admission
     from boxmask_server.wire.inference_models import Model
     from boxmask_server.wire.inference_statistics import Work
@@ -62,7 +62,7 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):
     Args:
         store: Where bundles are held.
         admission: The door.
-        metrics: Counts what is asked and what is done.
+        watch: Is told what is asked and what is done.
         ready: Tells whether requests are taken.
         stream_window: Unanswered requests of one stream before the next is read.
     """
@@ -71,13 +71,13 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):
         self,
         store: ModelStore,
         admission: Admission,
-        metrics: Metrics,
+        watch: Watch,
         ready: Callable[[], bool],
         stream_window: int,
     ) -> None:
         self._models = Models(store)
         self._admission = admission
-        self._metrics = metrics
+        self._watch = watch
         self._ready = ready
         self._stream_window = stream_window
         self._statistics = InferenceStatistics()
@@ -168,14 +168,14 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):
         self, request: pb.ModelInferRequest, context: Context
     ) -> pb.ModelInferResponse:
         work = self._infer(request, context.time_remaining(), Priority.INTERACTIVE, wait=False)
-        return await single(work, context, self._metrics.counted("ModelInfer"))
+        return await single(work, context, self._watch.request("ModelInfer"))
 
     async def ModelStreamInfer(  # noqa: N802, D102
         self, request_iterator: AsyncIterator[pb.ModelInferRequest], context: Context
     ) -> AsyncIterator[pb.ModelStreamInferResponse]:
         async def answer(request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
             work = self._infer(request, context.time_remaining(), Priority.BULK, wait=True)
-            return await _stream_response(work, request.id, self._metrics.counted("ModelStreamInfer"))
+            return await _stream_response(work, request.id, self._watch.item("ModelStreamInfer", request.id))
 
         answers = answered(
             request_iterator, answer, window=self._stream_window, closed=self._admission.closed, in_order=True
@@ -212,7 +212,7 @@ class InferenceService(pb_grpc.GRPCInferenceServiceServicer):
                 seconds = timeout_of(request, seconds)
                 urgency = urgency_of(request, seconds, otherwise)
                 response = await in_time(self._admitted(request, model, urgency, work, wait=wait), seconds)
-        self._metrics.worked(_timings(work))
+        self._watch.worked(_timings(work))
         return response
 
     async def _admitted(

@@ -11,6 +11,8 @@ import grpc
 
 from boxmask.inference import open_inference_pb2_grpc as pb_grpc
 from boxmask_server.operation.metrics import Metrics
+from boxmask_server.operation.tracing import NoTracing
+from boxmask_server.operation.watch import Watch
 from boxmask_server.wire.admission import Admission
 from boxmask_server.wire.inference_service import InferenceService
 from boxmask_server.wire.status import reason_of
@@ -73,7 +75,13 @@ async def inference_serving(
         metrics = Metrics(workers, reason_of)
         server = grpc.aio.server()
         pb_grpc.add_GRPCInferenceServiceServicer_to_server(
-            InferenceService(store, admission, metrics, lambda: not admission.closed.is_set(), stream_window),
+            InferenceService(
+                store,
+                admission,
+                Watch(metrics, NoTracing()),
+                lambda: not admission.closed.is_set(),
+                stream_window,
+            ),
             server,
         )
         server.add_insecure_port(address)
