@@ -1,6 +1,6 @@
 """Loads a running server.
 
-``python -m benchmarks.load --server ADDRESS --data VOC2012 --split val --ask segment --rate 20 [--seconds 10]``
+``python -m benchmarks.load --server ADDRESS --data VOC2012 --split val --ask segment --rate 20``
 ``python -m benchmarks.load --server ADDRESS --data VOC2012 --split val --ask cfs --callers 8``
 
 With ``--rate`` the requests are sent when they are due, whether or not earlier ones were answered; with

@@ -58,13 +58,21 @@ class Outcome:
 
 
 def drive_apart(plan: Plan) -> Outcome:
-    """Carries out a plan in a process of its own, whose event loop and interpreter serve nothing else."""
+    """Carries out a plan in a process of its own, whose event loop and interpreter serve nothing else.
+
+    Raises:
+        TimeoutError: The server cannot be reached in the time that one request has.
+    """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_drive_here, plan).result()
 
 
 async def drive(plan: Plan) -> Outcome:
-    """Carries out a plan in this event loop."""
+    """Carries out a plan in this event loop.
+
+    Raises:
+        TimeoutError: The server cannot be reached in the time that one request has.
+    """
     async with grpc.aio.insecure_channel(plan.address, options=UNLIMITED) as channel:
         sender = _Sender(plan, channel)
         await sender.warm_up()
@@ -87,7 +95,7 @@ class _Sender:
         return perf_counter() - self.start
 
     async def warm_up(self) -> None:
-        await self.channel.channel_ready()
+        await asyncio.wait_for(self.channel.channel_ready(), self.plan.timeout)
         for number in range(self.plan.warm_up):
             await self._send(number)
 
@@ -113,9 +121,7 @@ class _Sender:
     async def _exchange(self, number: int, scheduled: float) -> None:
         sent = self.now()
         code = await self._send(number)
-        self.exchanges.append(
-            Exchange(number % len(self.plan.calls), scheduled, sent, self.now(), code)
-        )
+        self.exchanges.append(Exchange(number % len(self.plan.calls), scheduled, sent, self.now(), code))
 
     async def _send(self, number: int) -> str:
         call = self.plan.calls[number % len(self.plan.calls)]

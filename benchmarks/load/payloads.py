@@ -19,6 +19,8 @@ from boxmask_core.segmentation import canvas_for, draw
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from boxmask_core.bundle import Bundle
     from boxmask_core.instances import ImageRecord
 
@@ -69,7 +71,11 @@ def cfs_calls(records: Sequence[ImageRecord], bundle: Bundle) -> tuple[Call, ...
         for instance in record.instances:
             crop = network_crop(image, instance.box, side)
             label = np.array([[name == instance.class_name for name in bundle.class_names]], np.float32)
-            tensors = {"image": crop.pixels[None], "box_mask": crop.box_mask[None], "label": label}
+            tensors: dict[str, NDArray[np.generic]] = {
+                "image": crop.pixels[None],
+                "box_mask": crop.box_mask[None],
+                "label": label,
+            }
             calls.append(infer_call(CFS, tensors))
     return tuple(calls)
 
