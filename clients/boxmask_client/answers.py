@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from boxmask_core.palette import decode_indexed_png
 
@@ -30,6 +30,7 @@ class Timings:
             the CRF.
         encode_ms: Compositing and encoding.
         total_ms: From the question's arrival to its answer.
+        queue_ms: Waiting, without work: for a place, for workers, and for the network to take it.
     """
 
     decode_ms: float
@@ -39,6 +40,7 @@ class Timings:
     refine_ms: float
     encode_ms: float
     total_ms: float
+    queue_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +56,8 @@ class Answer:
         class_names: Class names of the label map: the first has index 1.
         timings: Where the time went.
         model_digest: ``sha256:...`` of the network that answered; empty where none was used.
+        bundle: The bundle that answered.
+        version: Its version.
     """
 
     width: int
@@ -63,6 +67,8 @@ class Answer:
     class_names: tuple[str, ...]
     timings: Timings
     model_digest: str
+    bundle: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +113,8 @@ class Segmentation:
         views: How the image was shown to the network, one per size, in the order of the scales.
         timings: Where the time went.
         model_digest: ``sha256:...`` of the network that answered.
+        bundle: The bundle that answered.
+        version: Its version.
     """
 
     width: int
@@ -117,6 +125,8 @@ class Segmentation:
     views: tuple[Canvas, ...]
     timings: Timings
     model_digest: str
+    bundle: str = ""
+    version: str = ""
 
     @cached_property
     def label_map(self) -> NDArray[np.uint8]:
@@ -137,12 +147,15 @@ class Limits:
         max_pixels: Pixels of the image.
         max_boxes: Boxes of the image.
         stream_window: Unanswered items of one stream before the server stops reading.
+        max_message_bytes: Bytes of one message: what the image, its boxes and its class names may take
+            together; 0 where the server does not say.
     """
 
     max_bytes: int
     max_pixels: int
     max_boxes: int
     stream_window: int
+    max_message_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +174,8 @@ class Model:
         training_data: What it was trained on.
         parity_error: Largest absolute difference to PyTorch that the export measured.
         limits: Limits of questions to this server.
+        bundle: The bundle that it belongs to.
+        version: The bundle's version.
     """
 
     name: str
@@ -174,3 +189,28 @@ class Model:
     training_data: str
     parity_error: float
     limits: Limits
+    bundle: str = ""
+    version: str = ""
+
+
+ReloadOutcome = Literal["loaded", "unchanged", "failed", "removed"]
+"""It was new or had changed and answers now; was as before; cannot be used; is no longer held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What became of one version of a bundle.
+
+    Attributes:
+        server: The address of the server that tells it.
+        bundle: The bundle.
+        version: Its version.
+        outcome: What became of it.
+        problem: Why it cannot be used, where it failed; what was held before still answers then.
+    """
+
+    server: str
+    bundle: str
+    version: str
+    outcome: ReloadOutcome
+    problem: str = ""

@@ -1,76 +1,36 @@
-"""The client."""
+"""The client for threads."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from boxmask.v1 import labeling_pb2 as pb
-from boxmask_client.messages import malformed, to_answer, to_model, to_request
-from boxmask_client.questions import Method, Question, SegmentQuestion
-from boxmask_client.segment_messages import to_segment_request, to_segmentation
-from boxmask_client.stream import (
-    LABEL_MAPS,
-    MASKS,
-    Answered,
-    Asked,
-    Exchange,
-    Item,
-    Key,
-    Reply,
-    stream_answers,
-)
-from boxmask_client.transport import (
-    GET_MODEL,
-    LIST_MODELS,
-    MAX_MESSAGE_BYTES,
-    PSEUDO_LABEL,
-    SEGMENT,
-    GrpcTransport,
-    Request,
-    Response,
-    Rpc,
-    Transport,
-)
+from boxmask_client import calls
+from boxmask_client.base import BaseClient, name_of
+from boxmask_client.exchange import LABEL_MAPS, MASKS, Answered, Asked, Exchange, Item, Reply
+from boxmask_client.questions import Method, Priority, Question, SegmentQuestion
+from boxmask_client.stream import stream_answers
+from boxmask_client.transport import GrpcTransport, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    import grpc
     import numpy as np
     from numpy.typing import NDArray
 
-    from boxmask_client.answers import Answer, Model, Segmentation
+    from boxmask_client.answers import Answer, Model, Reload, Segmentation
     from boxmask_client.errors import ServerError
+    from boxmask_client.ledger import Key
+    from boxmask_client.rpcs import Request, Response
     from boxmask_core.instances import Instance
 
 
-class Client:
-    """A connection to one boxmask server. Threads may share it.
+class Client(BaseClient[Transport]):
+    """The client for threads, which may share it. The arguments are those of `BaseClient`."""
 
-    Args:
-        target: ``host:port`` or ``unix:/path``.
-        timeout: Seconds for one call, where the call does not say otherwise.
-        max_message_bytes: Largest message sent or taken, bytes.
-        credentials: Of a TLS channel (`grpc.ssl_channel_credentials`); None for a plain one.
-        transport: The way to the server, if not gRPC to ``target``.
-    """
-
-    def __init__(
-        self,
-        target: str,
-        *,
-        timeout: float = 60.0,
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
-        credentials: grpc.ChannelCredentials | None = None,
-        transport: Transport | None = None,
-    ) -> None:
-        self._timeout = timeout
-        self._max_message_bytes = max_message_bytes
-        self._transport = transport or GrpcTransport(
-            target, max_message_bytes=max_message_bytes, credentials=credentials
-        )
+    def _open(self) -> Transport:
+        return GrpcTransport(self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +41,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Gives the connection back."""
+        """Gives the connections back; what is on its way is cancelled."""
         self._transport.close()
 
     def pseudo_label(
@@ -93,7 +53,11 @@ class Client:
         refine: bool = True,
         class_names: Sequence[str] = (),
         label_map: bool = True,
+        priority: Priority | None = None,
+        bundle: str = "",
+        version: str = "",
         timeout: float | None = None,
+        request_id: str | None = None,
     ) -> Answer:
         """Makes one mask per box of one image. The arguments are those of `Question`.
 
@@ -104,35 +68,48 @@ class Client:
             refine: Whether GrabCut sharpens the network's answer.
             class_names: Class names in the label map's order.
             label_map: Whether the answer holds the label map.
+            priority: Who goes first where questions wait.
+            bundle: The bundle whose network answers; empty: the server's first.
+            version: Its version; empty: the latest.
             timeout: Seconds for this call, if not the client's.
+            request_id: What the call is called in the server's log; None: a name is made up.
 
         Raises:
             ServerError: The question was answered by an error, or not at all.
             OSError: The image file cannot be read.
             InvalidImageError: The array is not uint8 RGB.
         """
-        question = Question(image, instances, method, refine, class_names, label_map)
-        return to_answer(self._one(PSEUDO_LABEL, to_request(question), timeout), instances)
+        question = Question(
+            image, instances, method, refine, class_names, label_map, priority, bundle, version
+        )
+        return self._one(calls.masks(question), self._seconds(timeout), request_id)
 
     def stream_pseudo_label(
-        self, items: Iterable[tuple[Key, Question]], *, window: int = 8, timeout: float | None = None
+        self,
+        items: Iterable[tuple[Key, Question]],
+        *,
+        window: int = 8,
+        timeout: float | None = None,
+        request_id: str | None = None,
     ) -> Generator[tuple[Key, Answer | ServerError], None, None]:
-        """Asks many questions over one call; each is answered by its masks or by its error.
+        """Asks many questions over one call to each server; each is answered by its masks or by its error.
 
         Answers come as they are ready, not in the order of the questions; the caller's key tells them
-        apart. Close the generator to stop early.
+        apart. Close the generator to stop early. A call that breaks, as when its server restarts, is made
+        again: what was not answered is asked again, what was answered is not.
 
         Args:
             items: A key of the caller's (anything, also the same twice) and the question. Pulled lazily, in
                 another thread, and only while fewer than ``window`` are unanswered.
             window: Most unanswered questions.
             timeout: Seconds for the whole stream; None for no limit.
+            request_id: What the calls are called in the servers' logs; None: a name is made up.
 
         Raises:
             ValueError: The window is below 1.
             ServerError: The stream itself failed.
         """
-        return self._stream(MASKS, items, window, timeout)
+        return self._stream(MASKS, items, window, timeout, request_id)
 
     def segment(
         self,
@@ -142,7 +119,11 @@ class Client:
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
         scores: bool = False,
+        priority: Priority | None = None,
+        bundle: str = "",
+        version: str = "",
         timeout: float | None = None,
+        request_id: str | None = None,
     ) -> Segmentation:
         """Gives every pixel of one image its class. The arguments are those of `SegmentQuestion`.
 
@@ -152,53 +133,88 @@ class Client:
             scales: Sizes to show the image to the network at, relative to its own.
             flip: Whether every view is shown mirrored as well.
             scores: Whether the answer holds the probabilities of each class that is found.
+            priority: Who goes first where questions wait.
+            bundle: The bundle whose network answers; empty: the server's first.
+            version: Its version; empty: the latest.
             timeout: Seconds for this call, if not the client's.
+            request_id: What the call is called in the server's log; None: a name is made up.
 
         Raises:
-            NotFoundError: The server holds no segmentation network.
+            NotFoundError: The server holds no segmentation network, or not of that bundle and version.
             UnsupportedError: The server was installed without the CRF.
             ServerError: The question was answered by an error, or not at all.
             OSError: The image file cannot be read.
             InvalidImageError: The array is not uint8 RGB.
         """
-        question = SegmentQuestion(image, crf, scales, flip, scores)
-        return to_segmentation(self._one(SEGMENT, to_segment_request(question), timeout))
+        question = SegmentQuestion(image, crf, scales, flip, scores, priority, bundle, version)
+        return self._one(calls.label_map(question), self._seconds(timeout), request_id)
 
     def stream_segment(
-        self, items: Iterable[tuple[Key, SegmentQuestion]], *, window: int = 8, timeout: float | None = None
+        self,
+        items: Iterable[tuple[Key, SegmentQuestion]],
+        *,
+        window: int = 8,
+        timeout: float | None = None,
+        request_id: str | None = None,
     ) -> Generator[tuple[Key, Segmentation | ServerError], None, None]:
-        """Segments many images over one call; each is answered by its label map or by its error.
+        """Segments many images over one call to each server; each gets its label map or its error.
 
         Args:
-            items: As for `stream_pseudo_label`.
+            items: As for `stream_pseudo_label`, as is all else.
             window: Most unanswered questions.
             timeout: Seconds for the whole stream; None for no limit.
+            request_id: What the calls are called in the servers' logs; None: a name is made up.
 
         Raises:
             ValueError: The window is below 1.
             ServerError: The stream itself failed.
         """
-        return self._stream(LABEL_MAPS, items, window, timeout)
+        return self._stream(LABEL_MAPS, items, window, timeout, request_id)
 
     def models(self) -> tuple[Model, ...]:
-        """Lists the networks that the server holds.
+        """Lists the networks that the server holds; of several servers, those of one.
 
         Raises:
             ServerError: The call failed.
         """
-        return tuple(to_model(model) for model in self._one(LIST_MODELS, pb.ListModelsRequest()).models)
+        return self._one(calls.models(), self._timeout)
 
-    def model(self, name: str) -> Model:
+    def model(self, name: str, *, bundle: str = "", version: str = "") -> Model:
         """Describes one network.
+
+        Args:
+            name: Its name: ``cfs`` or ``lgsa``.
+            bundle: The bundle that it belongs to; empty: the server's first.
+            version: The bundle's version; empty: the latest.
 
         Raises:
             NotFoundError: The server does not hold it.
             ServerError: The call failed.
         """
-        return to_model(self._one(GET_MODEL, pb.GetModelRequest(name=name)).model)
+        return self._one(calls.model(name, bundle, version), self._timeout)
+
+    def reload_models(self, *, timeout: float = calls.RELOAD_SECONDS) -> tuple[Reload, ...]:
+        """Has every server look for new bundles and versions, one server after the other.
+
+        A server's networks go on answering while new ones are loaded, and a bundle that cannot be used leaves
+        the old one in place: look at each `Reload.outcome`. Of ``dns:///`` names, one server in all is asked.
+
+        Args:
+            timeout: Seconds for each server.
+
+        Raises:
+            UnsupportedError: A server was started without ``--admin``.
+            PermissionDeniedError: The token is not an administrator's.
+            ServerError: A call failed; the servers before it have looked.
+        """
+        reloads = [
+            self._one(calls.reload_models(server), timeout, lane=lane)
+            for lane, server in enumerate(self._transport.targets)
+        ]
+        return tuple(reload for each in reloads for reload in each)
 
     def wait_until_ready(self, timeout: float) -> None:
-        """Waits until the server is there and answers.
+        """Waits until the server, or one of several, is there and answers.
 
         Args:
             timeout: Most seconds to wait.
@@ -206,7 +222,27 @@ class Client:
         Raises:
             DeadlineExceededError: It did not answer in time.
         """
-        self._one(LIST_MODELS, pb.ListModelsRequest(), timeout, wait_for_ready=True)
+        self._one(calls.models(), timeout, wait_for_ready=True)
+
+    def _one(
+        self,
+        call: calls.Call[Request, Response, calls.Result],
+        timeout: float,
+        request_id: str | None = None,
+        *,
+        wait_for_ready: bool = False,
+        lane: int | None = None,
+    ) -> calls.Result:
+        name = name_of(request_id)
+        response = self._transport.ask(
+            call.rpc,
+            call.write(),
+            timeout=timeout,
+            request_id=name,
+            wait_for_ready=wait_for_ready,
+            lane=lane,
+        )
+        return call.read(response)
 
     def _stream(
         self,
@@ -214,25 +250,8 @@ class Client:
         items: Iterable[tuple[Key, Asked]],
         window: int,
         timeout: float | None,
+        request_id: str | None,
     ) -> Generator[tuple[Key, Answered | ServerError], None, None]:
-        if window < 1:
-            raise ValueError(f"expected a window of at least 1, but got {window}")
-        limit = self._max_message_bytes
-        return stream_answers(
-            self._transport, exchange, items, window=window, max_message_bytes=limit, timeout=timeout
-        )
-
-    def _one(
-        self,
-        rpc: Rpc[Request, Response],
-        request: Request,
-        timeout: float | None = None,
-        *,
-        wait_for_ready: bool = False,
-    ) -> Response:
-        limit = self._timeout if timeout is None else timeout
-        answers = self._transport.call(rpc, iter((request,)), timeout=limit, wait_for_ready=wait_for_ready)
-        response = next(answers, None)
-        if response is None:
-            raise malformed(f"{rpc.name} ended without an answer")
-        return response
+        name = name_of(request_id)
+        books = self._books(exchange, window, name)
+        return stream_answers(self._transport, exchange, books, items, timeout=timeout, request_id=name)

@@ -17,7 +17,7 @@ from boxmask_core.rle import decode_rle
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from boxmask_client.questions import Method, Question
+    from boxmask_client.questions import Method, Priority, Question
     from boxmask_core.bundle import InputSize
     from boxmask_core.instances import Instance
 
@@ -25,6 +25,11 @@ METHODS: Final[dict[Method, pb.Method.ValueType]] = {
     "box": pb.METHOD_BOX,
     "grabcut": pb.METHOD_GRABCUT,
     "cfs": pb.METHOD_CFS,
+}
+PRIORITIES: Final[dict[Priority | None, pb.Priority.ValueType]] = {
+    None: pb.PRIORITY_UNSPECIFIED,
+    "interactive": pb.PRIORITY_INTERACTIVE,
+    "bulk": pb.PRIORITY_BULK,
 }
 FALLBACKS: Final[dict[int, Fallback]] = {
     pb.Fallback.Value(f"FALLBACK_{rung.name}"): rung for rung in Fallback
@@ -46,6 +51,9 @@ def to_request(question: Question) -> pb.PseudoLabelRequest:
         mask_encoding=pb.MASK_ENCODING_COCO_RLE,
         class_names=question.class_names,
         omit_label_map=not question.label_map,
+        priority=PRIORITIES[question.priority],
+        bundle=question.bundle,
+        version=question.version,
     )
 
 
@@ -71,6 +79,8 @@ def to_answer(response: pb.PseudoLabelResponse, instances: Sequence[Instance]) -
         class_names=tuple(response.class_names),
         timings=to_timings(response.timings),
         model_digest=response.model_digest,
+        bundle=response.bundle,
+        version=response.version,
     )
 
 
@@ -92,7 +102,15 @@ def to_model(model: pb.Model) -> Model:
         license=model.license,
         training_data=model.training_data,
         parity_error=model.parity_error,
-        limits=Limits(limits.max_bytes, limits.max_pixels, limits.max_boxes, limits.stream_window),
+        limits=Limits(
+            limits.max_bytes,
+            limits.max_pixels,
+            limits.max_boxes,
+            limits.stream_window,
+            limits.max_message_bytes,
+        ),
+        bundle=model.bundle,
+        version=model.version,
     )
 
 
@@ -106,6 +124,7 @@ def to_timings(timings: pb.Timings) -> Timings:
         refine_ms=timings.refine_ms,
         encode_ms=timings.encode_ms,
         total_ms=timings.total_ms,
+        queue_ms=timings.queue_ms,
     )
 
 

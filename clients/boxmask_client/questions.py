@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Method = Literal["box", "grabcut", "cfs"]
 """How a mask is made: the filled box, GrabCut from the box alone, or the network."""
 
+Priority = Literal["interactive", "bulk"]
+"""Who goes first where questions wait: those that somebody waits for, or those for whenever there is time."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
@@ -35,6 +38,10 @@ class Question:
         class_names: Class names in the label map's order, the first has index 1. Empty: the network's,
             then the other classes of the instances in order of appearance.
         label_map: Whether the answer holds the label map.
+        priority: Who goes first. None: ``interactive`` for a call of its own, ``bulk`` for an item of a
+            stream.
+        bundle: The bundle whose network answers; empty: the server's first.
+        version: Its version; empty: the latest.
     """
 
     image: bytes | Path | NDArray[np.uint8]
@@ -43,6 +50,9 @@ class Question:
     refine: bool = True
     class_names: Sequence[str] = ()
     label_map: bool = True
+    priority: Priority | None = None
+    bundle: str = ""
+    version: str = ""
 
     def encoded_image(self) -> bytes:
         """Returns the image as it travels; see `encoded`."""
@@ -60,6 +70,9 @@ class SegmentQuestion:
             probabilities of all views are averaged.
         flip: Whether every view is shown mirrored as well.
         scores: Whether the answer holds the probabilities of each class that is found.
+        priority: As in `Question`.
+        bundle: Likewise.
+        version: Likewise.
     """
 
     image: bytes | Path | NDArray[np.uint8]
@@ -67,6 +80,9 @@ class SegmentQuestion:
     scales: Sequence[float] = (1.0,)
     flip: bool = False
     scores: bool = False
+    priority: Priority | None = None
+    bundle: str = ""
+    version: str = ""
 
     def encoded_image(self) -> bytes:
         """Returns the image as it travels; see `encoded`."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask_client.answers import ClassScore, Segmentation
-from boxmask_client.messages import malformed, to_timings
+from boxmask_client.messages import PRIORITIES, malformed, to_timings
 from boxmask_core.segmentation import Canvas
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ def to_segment_request(question: SegmentQuestion) -> pb.SegmentRequest:
         scales=question.scales,
         flip=question.flip,
         include_scores=question.scores,
+        priority=PRIORITIES[question.priority],
+        bundle=question.bundle,
+        version=question.version,
     )
 
 
@@ -46,6 +49,8 @@ def to_segmentation(response: pb.SegmentResponse) -> Segmentation:
         views=tuple(_canvas(view, response) for view in response.views),
         timings=to_timings(response.timings),
         model_digest=response.model_digest,
+        bundle=response.bundle,
+        version=response.version,
     )
 
 

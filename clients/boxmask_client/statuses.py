@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -10,10 +10,12 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from boxmask_client.errors import (
+    AuthenticationError,
     DeadlineExceededError,
     InternalError,
     NotFoundError,
     OverloadedError,
+    PermissionDeniedError,
     RejectedError,
     ServerError,
     UnavailableError,
@@ -23,12 +25,21 @@ from boxmask_client.errors import (
 Detail = TypeVar("Detail", bound=Message)
 
 DETAILS_KEY: Final = "grpc-status-details-bin"
+REQUEST_ID: Final = "x-request-id"
+"""The metadata that names a call, on its way there and back."""
 
+_NOT_SENT: Final = "Internal error from Core"
+"""What gRPC's asyncio stack says, until it knows better, of a message that it could not send."""
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _PLAIN: Final[dict[grpc.StatusCode, type[ServerError]]] = {
     grpc.StatusCode.NOT_FOUND: NotFoundError,
     grpc.StatusCode.FAILED_PRECONDITION: UnsupportedError,
+    grpc.StatusCode.UNIMPLEMENTED: UnsupportedError,
+    grpc.StatusCode.UNAUTHENTICATED: AuthenticationError,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDeniedError,
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    # What this side cancels comes to no error of a server's.
+    grpc.StatusCode.CANCELLED: UnavailableError,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceededError,
     grpc.StatusCode.INTERNAL: InternalError,
     grpc.StatusCode.UNKNOWN: InternalError,
@@ -36,16 +47,38 @@ _PLAIN: Final[dict[grpc.StatusCode, type[ServerError]]] = {
 }
 
 
-def from_rpc_error(error: grpc.RpcError) -> ServerError:
-    """Returns the client's error for a call that failed."""
-    for item in error.trailing_metadata() or ():
-        if item.key == DETAILS_KEY and isinstance(item.value, bytes):
-            return from_status(Status.FromString(item.value))
-    return from_status(Status(code=error.code().value[0], message=error.details() or "the call failed"))
+def from_rpc_error(error: grpc.RpcError, request_id: str = "") -> ServerError:
+    """Returns the client's error for a call that failed.
+
+    Args:
+        error: What gRPC raised, in either stack.
+        request_id: What the call is called in the server's log, if the server does not say.
+    """
+    pairs: Any = error.trailing_metadata() or ()  # its type differs between the two stacks
+    trailing = dict(tuple(pair) for pair in pairs)
+    name = trailing.get(REQUEST_ID, request_id)
+    details = trailing.get(DETAILS_KEY)
+    if isinstance(details, bytes):
+        return from_status(Status.FromString(details), name)
+    status = Status(code=error.code().value[0], message=error.details() or "the call failed")
+    return from_status(status, name)
 
 
-def from_status(status: Status) -> ServerError:
-    """Returns the client's error for a status, as of one item of a stream."""
+def from_status(status: Status, request_id: str = "") -> ServerError:
+    """Returns the client's error for a status, as of one item of a stream.
+
+    Args:
+        status: What the server says.
+        request_id: What the call is called in the server's log.
+    """
+    error = _from_status(status)
+    error.request_id = request_id
+    return error
+
+
+def _from_status(status: Status) -> ServerError:
+    if status.message == _NOT_SENT:
+        return UnavailableError("UNAVAILABLE", "", "the connection broke while a question was sent")
     code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
     reason = _detail(status, ErrorInfo()).reason
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and not _is_oversize(status):

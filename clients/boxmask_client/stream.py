@@ -1,179 +1,260 @@
-"""A stream of questions with a bounded number of them unanswered, whatever is asked."""
+"""Keeps the books of a stream in threads: one that pulls the questions, and one for each lane."""
 
 from __future__ import annotations
 
-import itertools
 import threading
-from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Generic
 
-from boxmask.v1 import labeling_pb2 as pb
-from boxmask_client.errors import RejectedError, ServerError
-from boxmask_client.messages import malformed, to_answer, to_request
-from boxmask_client.segment_messages import to_segment_request, to_segmentation
-from boxmask_client.statuses import from_status
-from boxmask_client.transport import STREAM_PSEUDO_LABEL, STREAM_SEGMENT
+from boxmask_client.errors import ServerError
+from boxmask_client.exchange import Answered, Asked, Item, Reply
+from boxmask_client.ledger import Key, Ledger
+from boxmask_client.transport import late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from boxmask_client.answers import Answer, Segmentation
-    from boxmask_client.questions import Question, SegmentQuestion
-    from boxmask_client.transport import Rpc, Transport
+    from boxmask_client.exchange import Exchange
+    from boxmask_client.transport import Answers, Transport
 
-Key = TypeVar("Key")
-Asked = TypeVar("Asked")
-Answered = TypeVar("Answered")
-Item = TypeVar("Item", pb.StreamPseudoLabelRequest, pb.StreamSegmentRequest)
-Reply = TypeVar("Reply", pb.StreamPseudoLabelResponse, pb.StreamSegmentResponse)
-
-
-@dataclass(frozen=True)
-class Exchange(Generic[Asked, Answered, Item, Reply]):
-    """What one kind of stream carries.
-
-    Attributes:
-        rpc: The procedure.
-        ask: From an item's id and its question to its message, and to what reads the reply; the latter keeps
-            no image alive.
-    """
-
-    rpc: Rpc[Item, Reply]
-    ask: Callable[[str, Asked], tuple[Item, Callable[[Reply], Answered]]]
-
-
-def _ask_for_masks(
-    item_id: str, question: Question
-) -> tuple[pb.StreamPseudoLabelRequest, Callable[[pb.StreamPseudoLabelResponse], Answer]]:
-    instances = tuple(question.instances)
-    item = pb.StreamPseudoLabelRequest(item_id=item_id, request=to_request(question))
-    return item, lambda reply: to_answer(reply.response, instances)
-
-
-def _ask_for_label_map(
-    item_id: str, question: SegmentQuestion
-) -> tuple[pb.StreamSegmentRequest, Callable[[pb.StreamSegmentResponse], Segmentation]]:
-    item = pb.StreamSegmentRequest(item_id=item_id, request=to_segment_request(question))
-    return item, lambda reply: to_segmentation(reply.response)
-
-
-MASKS = Exchange(STREAM_PSEUDO_LABEL, _ask_for_masks)
-LABEL_MAPS = Exchange(STREAM_SEGMENT, _ask_for_label_map)
+LAST_WORD = 1.0
+"""Seconds that a server, all questions answered, may take to end its stream."""
 
 
 def stream_answers(
     transport: Transport,
     exchange: Exchange[Asked, Answered, Item, Reply],
+    ledger: Ledger[Key, Asked, Answered, Item, Reply],
     items: Iterable[tuple[Key, Asked]],
     *,
-    window: int,
-    max_message_bytes: int,
     timeout: float | None,
+    request_id: str,
 ) -> Generator[tuple[Key, Answered | ServerError], None, None]:
-    """Asks many questions over one call; answers come as they are ready.
+    """Asks many questions, over one stream for each of the servers; answers come as they are ready.
 
     Args:
-        transport: The way to the server.
+        transport: The way to the servers.
         exchange: What is asked and answered.
-        items: The caller's key of each question, and the question. Pulled in a thread of the transport's,
-            and only while fewer than ``window`` are unanswered.
-        window: Most unanswered questions.
-        max_message_bytes: A larger question is answered by an error on this side: on the wire it would end
-            the stream for all the others.
+        ledger: The books, empty.
+        items: The caller's key of each question, and the question. Pulled in a thread, and only while there
+            is room.
         timeout: Seconds for the whole stream; None for no limit.
+        request_id: What the stream's calls are called in the servers' logs.
 
     Raises:
         ServerError: The stream itself failed; what was not answered by then stays unanswered.
         Exception: Whatever ``items`` raised, after the questions before it were answered.
     """
-    feed = _Feed(exchange, items, window, max_message_bytes)
-    responses = transport.call(exchange.rpc, feed, timeout=timeout)
+    run = _Run(transport, exchange, ledger, items, timeout, request_id)
     try:
-        for response in responses:
-            yield from feed.take_refused()
-            yield feed.answered(response)
-        yield from feed.take_refused()
-        feed.check_finished()
+        yield from run.outcomes()
     finally:
-        feed.close()
-        responses.close()
+        run.close()
 
 
-class _Feed(Generic[Key, Asked, Answered, Item, Reply]):
-    """The requests of a stream, and the memory of which of them are unanswered.
-
-    The transport pulls requests in its thread; the caller books answers in its own. Items travel under
-    numbers of the feed's, so that the caller's keys may be anything, and repeat.
-    """
+class _Run(Generic[Key, Asked, Answered, Item, Reply]):
+    """One stream at work. All that is shared is touched under ``changed``."""
 
     def __init__(
         self,
+        transport: Transport,
         exchange: Exchange[Asked, Answered, Item, Reply],
+        ledger: Ledger[Key, Asked, Answered, Item, Reply],
         items: Iterable[tuple[Key, Asked]],
-        window: int,
-        max_message_bytes: int,
+        timeout: float | None,
+        request_id: str,
     ) -> None:
-        self._exchange: Exchange[Asked, Answered, Item, Reply] = exchange
-        self._items = iter(items)
-        self._max_message_bytes = max_message_bytes
-        self._room = threading.Semaphore(window)
-        self._numbers = itertools.count()
-        self._unanswered: dict[str, tuple[Key, Callable[[Reply], Answered]]] = {}
-        self._refused: deque[tuple[Key, ServerError]] = deque()
-        self._failure: Exception | None = None
+        self.ledger: Ledger[Key, Asked, Answered, Item, Reply] = ledger
+        self.changed = threading.Condition()
         self._closed = False
+        self._transport = transport
+        self._exchange: Exchange[Asked, Answered, Item, Reply] = exchange
+        self._items: Iterator[tuple[Key, Asked]] = iter(items)
+        self._timeout = timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._request_id = request_id
+        self._open: dict[int, Answers[Reply]] = {}
+        self._lanes = [
+            threading.Thread(target=self._keep_lane, args=(lane,), name=f"stream-{lane}", daemon=True)
+            for lane in range(len(transport.targets))
+        ]
+
+    def outcomes(self) -> Iterator[tuple[Key, Answered | ServerError]]:
+        """Yields the outcomes, until all are handed over.
+
+        Raises:
+            Exception: What ended the stream.
+        """
+        # It may wait in the caller's iterator for ever, so nobody waits for it.
+        threading.Thread(target=self._pull, name="stream-questions", daemon=True).start()
+        for thread in self._lanes:
+            thread.start()
+        while (outcome := self._next()) is not None:
+            yield outcome
+        for lane in self.ledger.lanes_up():
+            self._lanes[lane].join(LAST_WORD)
+        if self.ledger.failure is not None:
+            raise self.ledger.failure
+
+    def close(self) -> None:
+        """Ends the calls and their threads."""
+        with self.changed:
+            self._closed = True
+            self.changed.notify_all()
+            streams = list(self._open.values())
+        for stream in streams:
+            stream.cancel()
+        for thread in self._lanes:
+            if thread.ident is not None:
+                thread.join()
+
+    def next_item(self, feed: _Feed[Key, Asked, Answered, Item, Reply], lane: int) -> Item | None:
+        """Returns the next message of a lane; None at its end."""
+        ledger = self.ledger
+        while True:
+            with self.changed:
+                while not (feed.closed or self._closed or ledger.has_work(lane) or ledger.may_close()):
+                    self.changed.wait()
+                if feed.closed or self._closed or not ledger.has_work(lane):
+                    return None
+                entry = ledger.next_for(lane)
+            try:
+                item = ledger.write(entry)
+            except Exception as error:  # crosses to the caller's thread, and is raised there
+                self._fail(error)
+                return None
+            with self.changed:
+                if not ledger.is_too_large(entry, item):
+                    return item
+                self.changed.notify_all()
+
+    def _next(self) -> tuple[Key, Answered | ServerError] | None:
+        with self.changed:
+            while (outcome := self.ledger.hand_over()) is None:
+                if self.ledger.is_settled():
+                    return None
+                if not self.changed.wait(self._remaining()) and self._remaining() == 0:
+                    raise late(self._timeout, self._transport.targets)
+            self.changed.notify_all()
+            return outcome
+
+    def _pull(self) -> None:
+        while self._wait(self.ledger.has_room):
+            try:
+                key, asked = next(self._items)
+            except StopIteration:
+                self._end(None)
+                return
+            except Exception as error:  # crosses to the caller's thread, and is raised there
+                self._end(error)
+                return
+            with self.changed:
+                self.ledger.take(key, asked)
+                self.changed.notify_all()
+
+    def _keep_lane(self, lane: int) -> None:
+        while self._wait(lambda: self.ledger.has_work(lane)):
+            try:
+                pause = self._run_lane(lane)
+            except Exception as error:  # crosses to the caller's thread, and is raised there
+                self._fail(error)
+                return
+            self._sleep(pause)
+
+    def _run_lane(self, lane: int) -> float:
+        """Answers questions over one stream, as long as it lasts; returns the pause before the next."""
+        feed = _Feed(self, lane)
+        try:
+            self._transport.connect(
+                lane, timeout=self._remaining(), request_id=self._request_id, stopped=self._is_over
+            )
+            with self.changed:
+                if self._is_over():
+                    return 0.0
+                self.ledger.opened(lane)
+            replies = self._transport.stream(
+                self._exchange.rpc, feed, lane=lane, timeout=self._remaining(), request_id=self._request_id
+            )
+            with self.changed:
+                self._open[lane] = replies
+                if self._closed:  # too early to be cancelled by it
+                    replies.cancel()
+            for reply in replies:
+                self._answer(lane, reply)
+        except ServerError as error:
+            with self._ended(lane, feed):
+                return self.ledger.broke(lane, error)
+        else:
+            with self._ended(lane, feed):
+                return self.ledger.closed(lane)
+        finally:
+            with self._ended(lane, feed):
+                pass
+
+    @contextmanager
+    def _ended(self, lane: int, feed: _Feed[Key, Asked, Answered, Item, Reply]) -> Iterator[None]:
+        # What the books say of the lane's end, and that its feed takes no more questions, is one step: a
+        # question that is taken between would be lost.
+        with self.changed:
+            feed.closed = True
+            self._open.pop(lane, None)
+            yield
+            self.changed.notify_all()
+
+    def _answer(self, lane: int, reply: Reply) -> None:
+        with self.changed:
+            entry = self.ledger.entry_of(lane, reply)
+        outcome = self.ledger.read(entry, reply)
+        with self.changed:
+            self.ledger.answered(lane, entry, outcome)
+            self.changed.notify_all()
+
+    def _wait(self, wanted: Callable[[], bool]) -> bool:
+        """Waits until something is wanted; False where it never will be."""
+        with self.changed:
+            while not self._is_over():
+                if wanted():
+                    return True
+                self.changed.wait()
+        return False
+
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        with self.changed:
+            while not self._is_over() and (left := until - time.monotonic()) > 0:
+                self.changed.wait(left)
+
+    def _end(self, error: Exception | None) -> None:
+        with self.changed:
+            self.ledger.end(error)
+            self.changed.notify_all()
+
+    def _fail(self, error: Exception) -> None:
+        with self.changed:
+            self.ledger.fail(error)
+            self.changed.notify_all()
+
+    def _is_over(self) -> bool:
+        return self._closed or self.ledger.is_settled()
+
+    def _remaining(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+
+class _Feed(Generic[Key, Asked, Answered, Item, Reply]):
+    """The requests of one stream on one lane; gRPC pulls them in a thread of its own."""
+
+    def __init__(self, run: _Run[Key, Asked, Answered, Item, Reply], lane: int) -> None:
+        self.closed = False
+        self._run: _Run[Key, Asked, Answered, Item, Reply] = run
+        self._lane = lane
 
     def __iter__(self) -> Iterator[Item]:
         return self
 
     def __next__(self) -> Item:
-        self._room.acquire()
-        while not self._closed:
-            try:
-                key, question = next(self._items)
-                item, read = self._exchange.ask(str(next(self._numbers)), question)
-            except StopIteration:
-                break
-            except Exception as error:  # crosses to the caller's thread, and is raised there
-                self._failure = error
-                break
-            if item.ByteSize() <= self._max_message_bytes:
-                self._unanswered[item.item_id] = key, read
-                return item
-            self._refused.append((key, _too_large(item.ByteSize(), self._max_message_bytes)))
-        raise StopIteration
-
-    def answered(self, response: Reply) -> tuple[Key, Answered | ServerError]:
-        """Books an answer and makes room for the next question."""
-        if response.item_id not in self._unanswered:
-            raise malformed(f"it answers the item {response.item_id!r}, which is not open")
-        key, read = self._unanswered.pop(response.item_id)
-        self._room.release()
-        if response.WhichOneof("outcome") == "error":
-            return key, from_status(response.error)
-        return key, read(response)
-
-    def take_refused(self) -> Iterator[tuple[Key, ServerError]]:
-        """Yields the items that were answered on this side."""
-        while self._refused:
-            yield self._refused.popleft()
-
-    def check_finished(self) -> None:
-        """Raises what the items raised, or an error if the server left some unanswered."""
-        if self._failure is not None:
-            raise self._failure
-        if self._unanswered:
-            raise malformed(f"the stream ended with {len(self._unanswered)} items unanswered")
-
-    def close(self) -> None:
-        """Ends the requests, also for a thread that waits for room."""
-        self._closed = True
-        self._room.release()
-
-
-def _too_large(size: int, limit: int) -> RejectedError:
-    message = (
-        f"the question has {size} bytes, the limit is {limit}; resize the image, or raise max_message_bytes"
-    )
-    return RejectedError("INVALID_ARGUMENT", "IMAGE_TOO_LARGE", message)
+        item = self._run.next_item(self, self._lane)
+        if item is None:
+            raise StopIteration
+        return item

@@ -1,161 +1,271 @@
-"""The way of messages to a server and back: one method, so that a test can stand in for the wire."""
+"""The way of messages to servers and back, for threads. A test can stand in for it."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+import time
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import grpc
-from google.protobuf.message import Message
 
-from boxmask.v1 import labeling_pb2 as pb
+from boxmask_client.attempts import Attempts
+from boxmask_client.errors import DeadlineExceededError, ServerError
+from boxmask_client.rotation import READY, UNDECIDED, Rotation
+from boxmask_client.rpcs import STREAM_PSEUDO_LABEL, Request, Response, Rpc, serialize
 from boxmask_client.statuses import from_rpc_error
+from boxmask_client.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Iterator
 
-MAX_MESSAGE_BYTES: Final = 68 * 1024 * 1024
-"""Largest message sent or taken, bytes: a server's own limit, 64 MiB of image and 4 MiB beside it."""
+    from boxmask_client.connection import Connection
 
-RETRIES: Final = {
-    "methodConfig": [
-        {
-            "name": [{"service": "boxmask.v1.LabelingService"}],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.2s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
-"""gRPC's service config. Questions change nothing at the server, so asking again is safe."""
+Given = TypeVar("Given", covariant=True)
 
-Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
+POLL = 0.1
+"""Seconds within which a stream that waits for its server notices that it is not wanted any more."""
 
 
-@dataclass(frozen=True)
-class Rpc(Generic[Request, Response]):
-    """One remote procedure.
+class Answers(Protocol[Given]):
+    """The answers of a stream, as they come."""
 
-    Attributes:
-        name: Its name in the service.
-        response: Type of its answers.
-        streams: Whether it takes and gives many messages, or one.
-    """
+    def __iter__(self) -> Iterator[Given]:
+        """Yields them.
 
-    name: str
-    response: type[Response]
-    streams: bool = False
+        Raises:
+            ServerError: The stream broke.
+        """
 
-
-PSEUDO_LABEL = Rpc[pb.PseudoLabelRequest, pb.PseudoLabelResponse]("PseudoLabel", pb.PseudoLabelResponse)
-STREAM_PSEUDO_LABEL = Rpc[pb.StreamPseudoLabelRequest, pb.StreamPseudoLabelResponse](
-    "StreamPseudoLabel", pb.StreamPseudoLabelResponse, streams=True
-)
-SEGMENT = Rpc[pb.SegmentRequest, pb.SegmentResponse]("Segment", pb.SegmentResponse)
-STREAM_SEGMENT = Rpc[pb.StreamSegmentRequest, pb.StreamSegmentResponse](
-    "StreamSegment", pb.StreamSegmentResponse, streams=True
-)
-LIST_MODELS = Rpc[pb.ListModelsRequest, pb.ListModelsResponse]("ListModels", pb.ListModelsResponse)
-GET_MODEL = Rpc[pb.GetModelRequest, pb.GetModelResponse]("GetModel", pb.GetModelResponse)
+    def cancel(self) -> None:
+        """Ends the stream, from whatever thread."""
 
 
 class Transport(Protocol):
-    """Carries messages to a server and back."""
+    """Carries messages to servers and back. Threads share it.
 
-    def call(
+    Attributes:
+        targets: The servers' addresses; a lane is the place of one.
+    """
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """See above."""
+
+    def ask(
         self,
         rpc: Rpc[Request, Response],
-        requests: Iterator[Request],
+        request: Request,
         *,
         timeout: float | None,
+        request_id: str,
         wait_for_ready: bool = False,
-    ) -> Generator[Response, None, None]:
-        """Calls one procedure; the call ends when the answers end or are closed.
+        lane: int | None = None,
+    ) -> Response:
+        """Asks one question, again where that is of use.
 
         Args:
             rpc: What to call.
-            requests: The messages; of a procedure that does not stream, only the first is taken. Those of
-                a stream are pulled by a thread of the transport's own.
-            timeout: Seconds for the whole call; None for no limit.
+            request: The question.
+            timeout: Seconds for all attempts together; None for no limit.
+            request_id: What the call is called in the server's log.
             wait_for_ready: Whether to wait for a server that is not there yet.
+            lane: The server to ask; None for any.
 
         Raises:
             ServerError: The call failed.
         """
 
-    def close(self) -> None:
-        """Gives the connection back; calls that run are cancelled."""
-
-
-class GrpcTransport:
-    """A transport over one gRPC channel.
-
-    Args:
-        target: ``host:port`` or ``unix:/path``.
-        max_message_bytes: Largest message sent or taken.
-        credentials: Of a TLS channel; None for a plain one.
-    """
-
-    def __init__(
-        self,
-        target: str,
-        *,
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
-        credentials: grpc.ChannelCredentials | None = None,
+    def connect(
+        self, lane: int, *, timeout: float | None, request_id: str, stopped: Callable[[], bool]
     ) -> None:
-        options = (
-            ("grpc.max_send_message_length", max_message_bytes),
-            ("grpc.max_receive_message_length", max_message_bytes),
-            ("grpc.service_config", json.dumps(RETRIES)),
-            # A server that is just starting is found within a tenth of a second, not within the default one.
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 5000),
-            # A stream has no deadline; pings tell a server that works from one that is gone.
-            ("grpc.keepalive_time_ms", 30_000),
-            ("grpc.keepalive_timeout_ms", 10_000),
-            ("grpc.http2.max_pings_without_data", 0),
-        )
-        if credentials is None:
-            self._channel = grpc.insecure_channel(target, options=options)
-        else:
-            self._channel = grpc.secure_channel(target, credentials, options=options)
+        """Waits until a server is reached, or until ``stopped`` says that nobody wants it any more.
 
-    def call(
+        Raises:
+            ServerError: It cannot be reached.
+        """
+
+    def stream(
         self,
         rpc: Rpc[Request, Response],
         requests: Iterator[Request],
         *,
+        lane: int,
         timeout: float | None,
+        request_id: str,
+    ) -> Answers[Response]:
+        """Opens a stream to one server; the requests are pulled by a thread of the transport's own.
+
+        Raises:
+            ServerError: The connection is closed.
+        """
+
+    def close(self) -> None:
+        """Gives the connections back; calls that run are cancelled."""
+
+
+class GrpcTransport:
+    """A transport over one gRPC channel for each address.
+
+    Args:
+        connection: Where the servers are, and how they are spoken to.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._rotation = Rotation()
+        self._channels = tuple(open_channel(connection, target) for target in connection.targets)
+        self._watch = Watch(self._channels)
+        self._broken: set[int] = set()
+        self._closed = False
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """See `Transport.targets`."""
+        return self._connection.targets
+
+    def ask(
+        self,
+        rpc: Rpc[Request, Response],
+        request: Request,
+        *,
+        timeout: float | None,
+        request_id: str,
         wait_for_ready: bool = False,
-    ) -> Generator[Response, None, None]:
-        """See `Transport.call`."""
-        path = f"/boxmask.v1.LabelingService/{rpc.name}"
-        serialize, parse = _serialize, rpc.response.FromString
-        try:
-            if not rpc.streams:
-                unary = self._channel.unary_unary(path, serialize, parse)
-                yield unary(next(requests), timeout=timeout, wait_for_ready=wait_for_ready)
-                return
-            stream = self._channel.stream_stream(path, serialize, parse)
-            answers = stream(requests, timeout=timeout, wait_for_ready=wait_for_ready)
+        lane: int | None = None,
+    ) -> Response:
+        """See `Transport.ask`."""
+        attempts = Attempts(self._connection.retry, timeout)
+        while True:
+            place = self._choose(attempts, wait_for_ready) if lane is None else lane
             try:
-                yield from answers
-            finally:
-                answers.cancel()
-        except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
+                with self._errors(request_id):
+                    call = self._channels[place].unary_unary(rpc.path, serialize, rpc.response.FromString)
+                    return call(
+                        request,
+                        timeout=attempts.remaining(),
+                        metadata=self._connection.metadata(request_id),
+                        # Of several servers, one that is ready was chosen; if it goes, another is to be.
+                        wait_for_ready=wait_for_ready and not self._connection.balances,
+                    )
+            except ServerError as error:
+                if lane is not None:
+                    raise
+                time.sleep(attempts.pause(error, place, self._watch.states))
+
+    def connect(
+        self, lane: int, *, timeout: float | None, request_id: str, stopped: Callable[[], bool]
+    ) -> None:
+        """See `Transport.connect`."""
+        if self._connection.balances:
+            if self._await_state(lane, timeout, stopped) is READY or stopped():
+                return
+        elif lane not in self._broken:
+            return  # or it does not answer, which the stream will tell
+        # A stream without questions is answered, or gets gRPC's own sentence on what is wrong.
+        probe = self.stream(STREAM_PSEUDO_LABEL, iter(()), lane=lane, timeout=timeout, request_id=request_id)
+        for _ in probe:
+            pass
+        self._broken.discard(lane)
+
+    def stream(
+        self,
+        rpc: Rpc[Request, Response],
+        requests: Iterator[Request],
+        *,
+        lane: int,
+        timeout: float | None,
+        request_id: str,
+    ) -> Answers[Response]:
+        """See `Transport.stream`."""
+        with self._errors(request_id):
+            call = self._channels[lane].stream_stream(rpc.path, serialize, rpc.response.FromString)
+            metadata = self._connection.metadata(request_id)
+            opened = call(requests, timeout=timeout, metadata=metadata)
+            return _Answers(opened, request_id, partial(self._broken.add, lane))
 
     def close(self) -> None:
         """See `Transport.close`."""
-        self._channel.close()
+        self._closed = True
+        self._watch.close()
+        for channel in self._channels:
+            channel.close()
+
+    def _choose(self, attempts: Attempts, wait_for_ready: bool) -> int:
+        if not self._connection.balances:
+            return 0
+        watch = self._watch
+        watch.start()
+        with watch.changed:
+            while not self._closed:
+                place = self._rotation.choose(watch.states, attempts.tried, wait_for_ready=wait_for_ready)
+                if place is not None:
+                    return place
+                if not watch.changed.wait(attempts.remaining()):
+                    raise late(attempts.timeout, self.targets)
+        raise closed()
+
+    def _await_state(
+        self, lane: int, timeout: float | None, stopped: Callable[[], bool]
+    ) -> grpc.ChannelConnectivity:
+        """Waits until it is known whether a server answers, or nobody wants to know."""
+        watch = self._watch
+        watch.start()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with watch.changed:
+            while watch.states[lane] in UNDECIDED and not stopped() and not self._closed:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise late(timeout, self.targets)
+                watch.changed.wait(POLL)
+            return watch.states[lane]
+
+    @contextmanager
+    def _errors(self, request_id: str) -> Iterator[None]:
+        try:
+            yield
+        except (grpc.RpcError, ValueError) as error:
+            if self._closed:
+                raise closed() from error
+            if isinstance(error, grpc.RpcError):
+                raise from_rpc_error(error, request_id) from error
+            raise
 
 
-def _serialize(message: Message) -> bytes:
-    return message.SerializeToString()
+class _Answers(Generic[Response]):
+    """The answers of a gRPC stream."""
+
+    def __init__(self, call: Any, request_id: str, broken: Callable[[], None]) -> None:
+        self._call = call  # gRPC's type of it is not generic
+        self._request_id = request_id
+        self._broken = broken
+
+    def __iter__(self) -> Iterator[Response]:
+        try:
+            yield from self._call
+        except grpc.RpcError as error:
+            self._broken()
+            raise from_rpc_error(error, self._request_id) from error
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
+def open_channel(connection: Connection, target: str) -> grpc.Channel:
+    """Opens a channel; it connects when it is first needed."""
+    options, compression = connection.options(target, watched=connection.balances), connection.compression
+    if connection.credentials is None:
+        return grpc.insecure_channel(target, options, compression)
+    return grpc.secure_channel(target, connection.credentials, options, compression)
+
+
+def late(timeout: float | None, targets: tuple[str, ...]) -> DeadlineExceededError:
+    """Returns the error for a call that found no server in its time."""
+    where = ", ".join(targets)
+    return DeadlineExceededError(
+        "DEADLINE_EXCEEDED", "", f"no server was ready within {timeout:g} s: {where}"
+    )
+
+
+def closed() -> ServerError:
+    """Returns the error for a question to a client that is closed."""
+    return ServerError("CANCELLED", "", "the client is closed")

@@ -17,6 +17,7 @@ def main(server: str = "localhost:8500") -> None:
         for model in client.models():
             sys.stdout.write(
                 f"{model.name}: {model.task}, {len(model.class_names)} classes, {model.provider}\n"
+                f"  of bundle {model.bundle!r}, version {model.version}\n"
                 f"  trained on {model.training_data} ({model.license})\n"
                 f"  images of at most {model.limits.max_pixels} pixels and {model.limits.max_boxes} boxes\n"
             )

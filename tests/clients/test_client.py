@@ -22,14 +22,23 @@ from boxmask_core.boxes import Box
 from boxmask_core.bundle import AnySize, FixedSize
 from boxmask_core.errors import InvalidImageError
 from boxmask_core.instances import Instance
+from tests.clients.both_stacks import loop_client
 from tests.clients.running_server import running_server
 from tests.clients.scenes import CAT, EAR, cat, png
 from tests.tiny_networks import CLASS_NAMES, MAX_SIDE, SIZE, STEP, STRIDE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from boxmask_core.bundle import Bundle
+
+
+@pytest.fixture(params=[Client, loop_client], ids=["threads", "loop"])
+def client(request: pytest.FixtureRequest, server: str) -> Iterator[Client]:
+    """Each of the two clients."""
+    with request.param(server) as client:
+        yield client
 
 
 def _same(first: Answer, second: Answer) -> bool:
@@ -53,6 +62,8 @@ def test_every_box_gets_a_mask_in_the_order_of_the_question(client: Client) -> N
     assert all(mask.proposal.mask.any() and 0 <= mask.quality <= 1 for mask in answer.masks)
     assert answer.model_digest.startswith("sha256:")
     assert answer.timings.total_ms > 0
+    assert 0 <= answer.timings.queue_ms <= answer.timings.total_ms
+    assert (answer.bundle, answer.version) == ("tiny", "1")
 
 
 def test_label_map_counts_the_networks_classes_first_and_shows_the_smaller_box_on_top(client: Client) -> None:
@@ -120,7 +131,9 @@ def test_a_bad_question_is_rejected_with_the_servers_reason(
 
 def test_models_say_what_the_server_holds(client: Client, bundle: Bundle) -> None:
     model, segmentation = client.models()
-    assert model == client.model("cfs")
+    assert model == client.model("cfs") == client.model("cfs", bundle="tiny", version="1")
+    assert (model.bundle, model.version) == ("tiny", "1")
+    assert model.limits.max_message_bytes > model.limits.max_bytes
     assert segmentation == client.model("lgsa")
     assert (segmentation.input, segmentation.output_stride) == (AnySize(STEP, MAX_SIDE), STRIDE)
     assert model.class_names == bundle.class_names
@@ -132,6 +145,10 @@ def test_models_say_what_the_server_holds(client: Client, bundle: Bundle) -> Non
 def test_an_unknown_model_is_not_found(client: Client) -> None:
     with pytest.raises(NotFoundError, match="there is no network 'sam', only: cfs, lgsa"):
         client.model("sam")
+    with pytest.raises(NotFoundError):
+        client.model("cfs", bundle="other")
+    with pytest.raises(NotFoundError):
+        client.pseudo_label(png(cat()), [CAT], version="7")
 
 
 def test_a_deadline_that_passes_is_an_error_of_its_own(client: Client) -> None:

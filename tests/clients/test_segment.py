@@ -19,14 +19,23 @@ from boxmask_server.work.host_pool import HostPool
 from boxmask_server.work.segmenter import Segmenter
 from boxmask_server.work.segmenter import SegmentQuestion as Asked
 from tests.bundles import write_tiny_bundle
+from tests.clients.both_stacks import loop_client
 from tests.clients.running_server import running_server
 from tests.clients.scenes import cat, jpeg, png, varied_cat
 from tests.tiny_networks import CLASS_NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+
+@pytest.fixture(params=[Client, loop_client], ids=["threads", "loop"])
+def client(request: pytest.FixtureRequest, server: str) -> Iterator[Client]:
+    """Each of the two clients."""
+    with request.param(server) as client:
+        yield client
 
 
 def test_every_pixel_gets_the_class_that_the_pipeline_gives_it(client: Client, bundle: Bundle) -> None:
@@ -37,6 +46,7 @@ def test_every_pixel_gets_the_class_that_the_pipeline_gives_it(client: Client, b
     assert answer.views == (Canvas(225, 150, (225, 150), (256, 160)),)
     assert answer.model_digest == bundle.network("lgsa").digest
     assert answer.timings.total_ms > 0
+    assert (answer.bundle, answer.version) == ("tiny", "1")
     assert sum(found.area for found in answer.classes) == 225 * 150
     for found in answer.classes:
         assert found.name == ("background", *CLASS_NAMES)[found.index]
@@ -114,13 +124,17 @@ def test_a_window_below_one_is_refused(client: Client) -> None:
 
 
 def test_a_question_says_all_that_was_asked() -> None:
-    request = to_segment_request(SegmentQuestion(b"image", True, (0.5, 1.0), True, True))
+    question = SegmentQuestion(b"image", True, (0.5, 1.0), True, True, "bulk", "voc", "3")
+    request = to_segment_request(question)
     expected = pb.SegmentRequest(
         image=b"image",
         refinement=pb.SEGMENT_REFINEMENT_DENSE_CRF,
         scales=[0.5, 1],
         flip=True,
         include_scores=True,
+        priority=pb.PRIORITY_BULK,
+        bundle="voc",
+        version="3",
     )
     assert request == expected
     assert to_segment_request(SegmentQuestion(b"")).refinement == pb.SEGMENT_REFINEMENT_NONE

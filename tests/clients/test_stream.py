@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from boxmask_core.rle import encode_rle
 from tests.clients.scenes import CAT
 
 if TYPE_CHECKING:
-    from boxmask_client.transport import Request, Response, Rpc
+    from boxmask_client.rpcs import Request, Response, Rpc
+    from boxmask_client.transport import Answers
 
 Requests = Iterator[pb.StreamPseudoLabelRequest]
 Responses = Iterator[pb.StreamPseudoLabelResponse]
@@ -23,31 +24,62 @@ Script = Callable[[Requests], Responses]
 
 
 class ScriptedTransport:
-    """Hands the requests to a script, and its answers to the client."""
+    """Hands the requests of each stream to its script, and the script's answers to the client."""
 
-    def __init__(self, script: Script) -> None:
-        self._script: Any = script
-        self.closed_calls = 0
+    def __init__(self, *scripts: Script, targets: tuple[str, ...] = ("nowhere:1",)) -> None:
+        self._scripts: list[Any] = list(scripts)
+        self.targets = targets
+        self.streams: list[ScriptedAnswers] = []
 
-    def call(
+    def ask(
+        self,
+        rpc: Rpc[Request, Response],
+        request: Request,
+        *,
+        timeout: float | None,
+        request_id: str,
+        wait_for_ready: bool = False,
+        lane: int | None = None,
+    ) -> Response:
+        raise NotImplementedError
+
+    def connect(
+        self, lane: int, *, timeout: float | None, request_id: str, stopped: Callable[[], bool]
+    ) -> None:
+        pass
+
+    def stream(
         self,
         rpc: Rpc[Request, Response],  # noqa: ARG002
         requests: Iterator[Request],
         *,
+        lane: int,  # noqa: ARG002
         timeout: float | None,  # noqa: ARG002
-        wait_for_ready: bool = False,  # noqa: ARG002
-    ) -> Generator[Response, None, None]:
-        try:
-            yield from self._script(requests)
-        finally:
-            self.closed_calls += 1
+        request_id: str,  # noqa: ARG002
+    ) -> Answers[Response]:
+        script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
+        answers = ScriptedAnswers(script(requests))
+        self.streams.append(answers)
+        return answers
 
     def close(self) -> None:
         pass
 
 
+class ScriptedAnswers:
+    def __init__(self, answers: Iterator[Any]) -> None:
+        self._answers = answers
+        self.cancelled = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._answers
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
 def _client(script: Script, max_message_bytes: int = 10_000) -> Client:
-    return Client("nowhere", transport=ScriptedTransport(script), max_message_bytes=max_message_bytes)
+    return Client("nowhere:1", transport=ScriptedTransport(script), max_message_bytes=max_message_bytes)
 
 
 def _answer(item: pb.StreamPseudoLabelRequest) -> pb.StreamPseudoLabelResponse:
@@ -179,9 +211,10 @@ def test_an_answer_to_an_item_that_is_not_open_is_an_error() -> None:
 
 def test_closing_the_generator_ends_the_call() -> None:
     transport = ScriptedTransport(_in_turn)
-    client = Client("nowhere", transport=transport)
-    outcomes = client.stream_pseudo_label([(i, _question(1)) for i in range(5)])
+    client = Client("nowhere:1", transport=transport)
+    outcomes = client.stream_pseudo_label([(i, _question(1)) for i in range(50)], window=2)
     next(outcomes)
-    assert transport.closed_calls == 0
+    (stream,) = transport.streams
+    assert not stream.cancelled
     outcomes.close()
-    assert transport.closed_calls == 1
+    assert stream.cancelled

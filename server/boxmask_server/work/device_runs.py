@@ -26,25 +26,31 @@ class DeviceRuns(Generic[Item]):
     while one waits for the device, the other prepares the next batch.
 
     Args:
-        infer: The network.
+        infer: The network, given a batch and whether another one is being run.
         provider: The ONNX Runtime provider that runs it.
         pool: The host pool.
     """
 
     def __init__(
-        self, infer: Callable[[Sequence[Item]], list[Inferred]], provider: str, pool: HostPool
+        self, infer: Callable[[Sequence[Item], bool], list[Inferred]], provider: str, pool: HostPool
     ) -> None:
         self._infer = infer
         self._pool = pool
+        self._running = 0
         self._threads = None
         if provider != CPU:
             self._threads = ThreadPoolExecutor(PREPARED_AHEAD, thread_name_prefix="boxmask-batch")
 
     async def run(self, items: Sequence[Item], urgency: Urgency) -> list[Inferred]:
         """Returns what the network gives the items, in order."""
-        if self._threads is None:
-            return await self._pool.run_for(urgency, self._infer, items)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._infer, items)
+        beside = self._running > 0
+        self._running += 1
+        try:
+            if self._threads is None:
+                return await self._pool.run_for(urgency, self._infer, items, beside)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._infer, items, beside)
+        finally:
+            self._running -= 1
 
     def close(self) -> None:
         """Gives the threads back; nothing may run any more."""

@@ -194,7 +194,9 @@ class PseudoLabeler:
         self._open_boxes = Places(2 * room)
         self.batcher: Batcher[CfsInput, Inferred] | None = None
         if engine is not None:
-            self._runs = DeviceRuns(engine.infer, engine.provider, pool)
+            self._runs: DeviceRuns[CfsInput] = DeviceRuns(
+                lambda batch, _: engine.infer(batch), engine.provider, pool
+            )
             pixels = engine.input_size**2
             self.batcher = Batcher(
                 self._runs.run,

@@ -136,8 +136,7 @@ class Segmenter:
             name=LGSA,
             budget=Budget(engine.max_batch, max_batch_pixels),
             capacity=2 * room,
-            # On the CPU one run takes all the cores that it may.
-            in_flight=1 if engine.provider == CPU else PREPARED_AHEAD,
+            in_flight=engine.runs_at_once if engine.provider == CPU else PREPARED_AHEAD,
             measure=_measure,
             observer=observer,
         )
@@ -222,8 +221,8 @@ class Segmenter:
         checked_scales(question.scales)
 
 
-def _inferring(engine: SegmentationEngine) -> Callable[[Sequence[_Showing]], list[Inferred]]:
-    return lambda batch: engine.infer([showing.pixels for showing in batch])
+def _inferring(engine: SegmentationEngine) -> Callable[[Sequence[_Showing], bool], list[Inferred]]:
+    return lambda batch, beside: engine.infer([showing.pixels for showing in batch], beside=beside)
 
 
 def _measure(showing: _Showing) -> Measure:

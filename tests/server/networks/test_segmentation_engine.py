@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -122,3 +123,16 @@ def _changed(bundle: Bundle, **changes: Any) -> Bundle:
 def _pictures(count: int, size: tuple[int, int]) -> list[NDArray[np.uint8]]:
     rng = np.random.default_rng(0)
     return [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def test_runs_side_by_side_answer_as_one_on_all_threads_does(bundle: Bundle) -> None:
+    engine = SegmentationEngine(bundle, device="cpu", threads=4)
+    assert engine.runs_at_once == 2
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((64, 96), (32, 32), (96, 64))]
+    alone = [engine.run([picture])[0] for picture in pictures]
+    with ThreadPoolExecutor(3) as pool:
+        beside = list(pool.map(lambda one: engine.infer([one], beside=True)[0].values, pictures))
+    for first, second in zip(alone, beside, strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert SegmentationEngine(bundle, device="cpu", threads=1).runs_at_once == 1

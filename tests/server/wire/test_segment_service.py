@@ -236,9 +236,9 @@ class CountingEngine(SegmentationEngine):
 
     count = 0
 
-    def infer(self, batch: Sequence[NDArray[np.uint8]]) -> list[Inferred]:
+    def infer(self, batch: Sequence[NDArray[np.uint8]], *, beside: bool = False) -> list[Inferred]:
         self.count += len(batch)
-        return super().infer(batch)
+        return super().infer(batch, beside=beside)
 
 
 async def _refusal(call: Awaitable[object]) -> str | None:

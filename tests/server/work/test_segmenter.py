@@ -221,18 +221,18 @@ class RecordingEngine(SegmentationEngine):
         super().__init__(bundle, device="cpu", threads=1)
         self.shapes: list[list[tuple[int, ...]]] = []
 
-    def infer(self, batch: Sequence[NDArray[np.uint8]]) -> list[Inferred]:
+    def infer(self, batch: Sequence[NDArray[np.uint8]], *, beside: bool = False) -> list[Inferred]:
         self.shapes.append([picture.shape for picture in batch])
-        return super().infer(batch)
+        return super().infer(batch, beside=beside)
 
 
 class FragileEngine(SegmentationEngine):
     """The real engine on a device that runs out of memory for square images."""
 
-    def infer(self, batch: Sequence[NDArray[np.uint8]]) -> list[Inferred]:
+    def infer(self, batch: Sequence[NDArray[np.uint8]], *, beside: bool = False) -> list[Inferred]:
         if any(picture.shape[0] == picture.shape[1] for picture in batch):
             raise MemoryError
-        return super().infer(batch)
+        return super().infer(batch, beside=beside)
 
 
 def _resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
