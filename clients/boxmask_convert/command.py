@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from boxmask_convert.asking import WINDOW
 from boxmask_convert.failures import ERRORS, SOME_FAILED, FailureLog
 from boxmask_convert.local_labeler import open_local_labeler
-from boxmask_convert.options import add_network_options, check_network_options, positive
+from boxmask_convert.options import add_network_options, check_network_options, positive, server_access
 from boxmask_convert.plan import make_plan
 from boxmask_convert.remote_labeler import open_remote_labeler
 from boxmask_convert.report import write_report
@@ -122,7 +122,7 @@ def _settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Settings:
         method=options.method,
         refine=options.refine,
         bundle=options.bundle,
-        server=options.server,
+        server=server_access(parser, options),
         device=options.device or "auto",
         workers=options.workers,
         grabcut_engine=options.grabcut_engine or "boxmask",

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
+
+from boxmask_convert.server_access import ServerAccess
+
+TLS_FILES: Final = {
+    "ca": "PEM certificates to trust",
+    "cert": "PEM certificate to show",
+    "key": "its private key",
+}
 
 
 def add_network_options(group: argparse._ArgumentGroup) -> None:
-    """Adds ``--bundle``, ``--server``, ``--device`` and ``--workers``."""
+    """Adds ``--bundle``, ``--device``, ``--workers``, ``--server`` and what belongs to it."""
     where = group.add_mutually_exclusive_group()
     where.add_argument("--bundle", type=Path, metavar="DIR", help="the networks (default: boxmask's own)")
-    where.add_argument("--server", metavar="ADDRESS", help="ask a server: HOST:PORT or unix:PATH")
+    where.add_argument(
+        "--server", metavar="ADDRESS", help="ask a server: HOST:PORT or unix:PATH; several: A,B"
+    )
+    for name, what in TLS_FILES.items():
+        group.add_argument(f"--tls-{name}", type=Path, metavar="FILE", help=f"of a server with TLS: {what}")
+    group.add_argument(
+        "--patience",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long a server that is gone is waited for (default: 30)",
+    )
     group.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where they run (default: auto)")
     group.add_argument("--workers", type=positive, metavar="N", help="threads (default: one per core)")
 
@@ -29,6 +49,38 @@ def check_network_options(
     if options.server is not None and given:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         parser.error(f"the server chooses that itself: leave out {flags}, or leave out --server")
+
+
+def server_access(parser: argparse.ArgumentParser, options: argparse.Namespace) -> ServerAccess | None:
+    """Returns how the server is reached, None where there is none; ends the command where that is wrong.
+
+    Args:
+        parser: The command line.
+        options: What it read.
+    """
+    files = {name: getattr(options, f"tls_{name}") for name in TLS_FILES}
+    given = [f"--tls-{name}" for name, file in files.items() if file is not None]
+    given += ["--patience"] if options.patience is not None else []
+    if options.server is None:
+        if given:
+            parser.error(f"{', '.join(given)} belong to --server, which is missing")
+        return None
+    if (files["cert"] is None) != (files["key"] is None):
+        parser.error("--tls-cert and --tls-key go together")
+    if files["cert"] is not None and files["ca"] is None:
+        parser.error("--tls-cert needs --tls-ca: whom to trust")
+    for flag, file in zip(TLS_FILES, files.values(), strict=True):
+        if file is not None and not file.is_file():
+            parser.error(f"--tls-{flag}: there is no file {file}")
+    access = ServerAccess(options.server, **files)
+    return access if options.patience is None else replace(access, patience=options.patience)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds from 0 up, but got {value:g}")
+    return value
 
 
 def positive(text: str) -> int:

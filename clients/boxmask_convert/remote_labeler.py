@@ -8,7 +8,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from boxmask_client import Client, Question, SegmentQuestion, ServerError
+from boxmask_client import Question, SegmentQuestion, ServerError
 from boxmask_core.bundle import LGSA
 from boxmask_core.errors import BundleError, ImageTooLargeError
 
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from types import TracebackType
 
-    from boxmask_client import Answer, Model, Segmentation
+    from boxmask_client import Answer, Client, Model, Segmentation
+    from boxmask_convert.server_access import ServerAccess
 
 Asked = TypeVar("Asked", bound=Question | SegmentQuestion)
 Answered = TypeVar("Answered")
-
-MAX_MESSAGE_BYTES = 1 << 30
-"""What is too large is the server's to say, image by image."""
 
 
 class RemoteLabeler(Generic[Asked, Answered]):
@@ -108,11 +106,13 @@ class RemoteLabeler(Generic[Asked, Answered]):
             future.set_exception(error)
 
 
-def open_remote_labeler(target: str, *, window: int, network: str | None) -> RemoteLabeler[Question, Answer]:
+def open_remote_labeler(
+    server: ServerAccess, *, window: int, network: str | None
+) -> RemoteLabeler[Question, Answer]:
     """Returns the labeler of a run that asks a server.
 
     Args:
-        target: ``host:port`` or ``unix:/path``.
+        server: How it is reached.
         window: Most questions on their way.
         network: The network that it must hold, or None where any will do.
 
@@ -121,39 +121,49 @@ def open_remote_labeler(target: str, *, window: int, network: str | None) -> Rem
         NotFoundError: The server does not hold the network.
         BundleError: The server holds no network at all.
     """
-    client, model = _connected(target, network)
+    client, model = _connected(server, network)
     stream = partial(client.stream_pseudo_label, window=window)
     return RemoteLabeler(
-        client, stream, max_bytes=model.limits.max_bytes, description=f"server {target}, {model.provider}"
+        client,
+        stream,
+        max_bytes=model.limits.max_bytes,
+        description=f"server {server.address}, {model.provider}",
     )
 
 
-def open_remote_segmenter(target: str, *, window: int) -> RemoteLabeler[SegmentQuestion, Segmentation]:
+def open_remote_segmenter(
+    server: ServerAccess, *, window: int
+) -> RemoteLabeler[SegmentQuestion, Segmentation]:
     """Returns the segmenter of a run that asks a server.
 
     Args:
-        target: ``host:port`` or ``unix:/path``.
+        server: How it is reached.
         window: Most questions on their way.
 
     Raises:
         UnavailableError: No server answers there.
         NotFoundError: The server holds no segmentation network.
     """
-    client, model = _connected(target, LGSA)
+    client, model = _connected(server, LGSA)
     stream = partial(client.stream_segment, window=window)
     return RemoteLabeler(
-        client, stream, max_bytes=model.limits.max_bytes, description=f"server {target}, {model.provider}"
+        client,
+        stream,
+        max_bytes=model.limits.max_bytes,
+        description=f"server {server.address}, {model.provider}",
     )
 
 
-def _connected(target: str, network: str | None) -> tuple[Client, Model]:
-    client = Client(target, max_message_bytes=MAX_MESSAGE_BYTES)
+def _connected(server: ServerAccess, network: str | None) -> tuple[Client, Model]:
+    client = server.client()
     try:
         if network is not None:
             return client, client.model(network)
         models = client.models()
         if not models:
-            raise BundleError(f"of the server {target}", "it holds no network; start it with a bundle")
+            raise BundleError(
+                f"of the server {server.address}", "it holds no network; start it with a bundle"
+            )
         return client, models[0]
     except BaseException:
         client.close()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from boxmask_convert.asking import WINDOW
 from boxmask_convert.failures import ERRORS, SOME_FAILED, FailureLog
 from boxmask_convert.local_labeler import open_local_segmenter
-from boxmask_convert.options import add_network_options, check_network_options
+from boxmask_convert.options import add_network_options, check_network_options, server_access
 from boxmask_convert.remote_labeler import open_remote_segmenter
 from boxmask_convert.segment_images import chosen, find_images
 from boxmask_convert.segment_run import SCORES, run
@@ -129,7 +129,7 @@ def _settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> SegmentSe
         out=options.out,
         ids=options.ids,
         bundle=options.bundle,
-        server=options.server,
+        server=server_access(parser, options),
         device=options.device or "auto",
         workers=options.workers,
         crf=options.crf,

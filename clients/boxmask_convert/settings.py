@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from boxmask_client import Method
+    from boxmask_convert.server_access import ServerAccess
     from boxmask_core.engines import CrfEngine, GrabCutEngine
     from boxmask_core.formats.voc import VocOrigin
 
@@ -26,7 +27,7 @@ class Settings:
         method: How masks are made.
         refine: Whether GrabCut sharpens the network's masks.
         bundle: The networks of an in-process run, or None for the bundle that boxmask ships.
-        server: Address of a server, or None to run in this process.
+        server: The server that is asked, or None to run in this process.
         device: Device of an in-process run.
         workers: Threads for host work of an in-process run, or None for one per core.
         grabcut_engine: Who computes GrabCut in an in-process run.
@@ -44,7 +45,7 @@ class Settings:
     method: Method = "cfs"
     refine: bool = True
     bundle: Path | None = None
-    server: str | None = None
+    server: ServerAccess | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int | None = None
     grabcut_engine: GrabCutEngine = "boxmask"
@@ -63,7 +64,7 @@ class SegmentSettings:
         out: The folder that the label maps go to.
         ids: File that lists the keys of the images to segment, or None for all.
         bundle: The networks of an in-process run, or None for the bundle that boxmask ships.
-        server: Address of a server, or None to run in this process.
+        server: The server that is asked, or None to run in this process.
         device: Device of an in-process run.
         workers: Threads for host work of an in-process run, or None for one per core.
         crf: Whether a DenseCRF sharpens the probabilities.
@@ -78,7 +79,7 @@ class SegmentSettings:
     out: Path
     ids: Path | None = None
     bundle: Path | None = None
-    server: str | None = None
+    server: ServerAccess | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int | None = None
     crf: bool = False

@@ -47,8 +47,10 @@ if TYPE_CHECKING:
 
 SERVICE_NAME = labeling_pb2.DESCRIPTOR.services_by_name["LabelingService"].full_name
 ADMIN_NAME = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
-LAST_WRITES = 1.0
+LAST_WRITES = 5.0
 """Seconds that answers which are ready have to leave, after the grace."""
+LAST_CALLS = 1.0
+"""Seconds that calls which are no requests, such as those that watch health, are left open after that."""
 UNCOUNTED_CALLS = 256
 """Calls beyond those that are counted: probes, and calls that are being refused with their reason."""
 
@@ -125,9 +127,10 @@ class Server:
         self._liveness = Liveness(
             self._health, (SERVICE_NAME, INFERENCE_NAME), self._stalled_for, settings.stall_seconds
         )
+        self._calls = Calls(settings.tokens, self._allowances, self.metrics, self._tracing)
         self._grpc = grpc.aio.server(
             options=_options(settings),
-            interceptors=[Calls(settings.tokens, self._allowances, self.metrics, self._tracing)],
+            interceptors=[self._calls],
             maximum_concurrent_rpcs=settings.concurrent_calls + UNCOUNTED_CALLS,
         )
         self._add_services()
@@ -183,7 +186,8 @@ class Server:
         self.admission.close()
         with contextlib.suppress(TimeoutError):  # whoever is not answered by then is cancelled by the stop
             await asyncio.wait_for(self.admission.idle(), grace)
-        await self._grpc.stop(LAST_WRITES)
+            await asyncio.wait_for(self._calls.written(), LAST_WRITES)
+        await self._grpc.stop(LAST_CALLS)
         await self._open.aclose()
 
     def _takes_requests(self) -> bool:

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boxmask_client import UnavailableError
+from boxmask_client import AuthenticationError, UnavailableError
 from boxmask_convert.command import main
 from boxmask_convert.failures import SOME_FAILED
 from boxmask_core.errors import BundleError, DatasetError
 from boxmask_core.palette import decode_indexed_png
 from tests.clients.scenes import CAT, EAR, VocFolder, cat, jpeg
+from tests.clients.serving_process import serving_process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -252,3 +253,38 @@ def test_a_wrong_command_line_ends_with_status_2(
         main(["data", "out", *wrong])
     assert caught.value.code == 2
     assert "usage: boxmask convert" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--tls-ca", "ca.pem"], "--tls-ca belong to --server, which is missing"),
+        (["--patience", "3"], "--patience belong to --server, which is missing"),
+        (["--server", "a:1", "--tls-cert", "c.pem"], "--tls-cert and --tls-key go together"),
+        (["--server", "a:1", "--tls-cert", "c.pem", "--tls-key", "k.pem"], "--tls-cert needs --tls-ca"),
+        (["--server", "a:1", "--tls-ca", "nowhere.pem"], "--tls-ca: there is no file nowhere.pem"),
+        (["--server", "a:1", "--patience", "-1"], "expected a number of seconds from 0 up"),
+    ],
+)
+def test_how_a_server_is_reached_is_checked(
+    flags: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["data", "--to", "voc", "out", *flags])
+    assert caught.value.code == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_a_server_that_asks_for_a_token_is_given_that_of_the_environment(
+    data: VocFolder, tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("converter a-secret-of-sixteen\n")
+    tokens.chmod(0o600)
+    with serving_process(bundle.root, tmp_path, "--tokens", str(tokens)) as address:
+        command = [str(data.root), "--to", "voc", str(tmp_path / "out"), "--server", address, "--no-report"]
+        monkeypatch.delenv("BOXMASK_TOKEN", raising=False)
+        with pytest.raises(AuthenticationError):
+            main(command)
+        monkeypatch.setenv("BOXMASK_TOKEN", "a-secret-of-sixteen")
+        assert main(command) == 0

@@ -56,7 +56,9 @@ def test_a_server_that_goes_away_ends_the_conversion_with_a_sentence(
 ) -> None:
     out = tmp_path / "results" / "out"
     with serving(bundle.root, tmp_path) as server:
-        with start("convert", many_images, "--to", "voc", out, "--server", server.address) as process:
+        with start(
+            "convert", many_images, "--to", "voc", out, "--server", server.address, "--patience", "2"
+        ) as process:
             wait_for_masks(out.parent, process, 3)
             server.process.send_signal(number)
             _, told = process.communicate(timeout=60)

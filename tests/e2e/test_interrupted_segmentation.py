@@ -63,7 +63,7 @@ def test_a_server_that_goes_away_ends_the_segmentation_with_a_sentence(
 ) -> None:
     out = tmp_path / "results" / "out"
     with serving(bundle.root, tmp_path) as server:
-        with start("segment", images, out, "--server", server.address, *SLOW) as process:
+        with start("segment", images, out, "--server", server.address, "--patience", "2", *SLOW) as process:
             wait_for_masks(out.parent, process, 3, "*.png")
             server.process.send_signal(signal.SIGKILL)
             _, told = process.communicate(timeout=60)

@@ -6,6 +6,7 @@ Reflection asks for a token as any other service does.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
@@ -58,6 +59,13 @@ class Calls(grpc.aio.ServerInterceptor):
         self._allowances = allowances
         self._metrics = metrics
         self._tracing = tracing
+        self._unwritten = 0
+        self._all_written = asyncio.Event()
+        self._all_written.set()
+
+    async def written(self) -> None:
+        """Returns when the answer of every call that came has been handed to the network."""
+        await self._all_written.wait()
 
     async def intercept_service(
         self,
@@ -84,7 +92,17 @@ class Calls(grpc.aio.ServerInterceptor):
         call.certificate = _common_name(context)
         context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
         # Its end is logged when its answer has been written out, in another context.
-        context.add_done_callback(_logged(call))  # type: ignore[arg-type]  # the stub asks for a generic one
+        self._unwritten += 1
+        self._all_written.clear()
+        own = copy_context()
+
+        def ended(ctx: Context) -> None:  # noqa: ARG001 - the signature is gRPC's
+            self._unwritten -= 1
+            if not self._unwritten:
+                self._all_written.set()
+            own.run(_log, call)
+
+        context.add_done_callback(ended)  # type: ignore[arg-type]  # the stub asks for a generic one
         with self._tracing.call(call, metadata), _ending(call, context), ExitStack() as stack:
             try:
                 stack.enter_context(self._allowances.call(self._caller(call, metadata)))
@@ -137,15 +155,6 @@ def _code(context: Context, otherwise: grpc.StatusCode) -> str:
 def _common_name(context: Context) -> str:
     names = tuple(context.auth_context().get("x509_common_name", ()))
     return names[0].decode(errors="replace") if names else ""
-
-
-def _logged(call: Call) -> Callable[[Context], None]:
-    own = copy_context()
-
-    def ended(ctx: Context) -> None:  # noqa: ARG001 - the signature is gRPC's
-        own.run(_log, call)
-
-    return ended
 
 
 def _log(call: Call) -> None:
