@@ -30,16 +30,15 @@ from benchmarks.peers.faults import fault_rows
 from benchmarks.peers.processes import COMMANDS
 from benchmarks.peers.site import Site
 from benchmarks.peers.workloads import workloads
-from benchmarks.publish import publish
+from benchmarks.publish import publish, table
 from boxmask_core.bundle import Bundle, starter_path
 from boxmask_core.formats import open_dataset
 from boxmask_core.instances import ImageRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from types import FrameType
 
-    from benchmarks.publish import Value
 
 OURS: Final = "boxmask"
 SUFFIXES: Final = {"mix": "", "fixed": "_fixed", "cfs": "_cfs"}
@@ -66,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     contest.measure(options.seconds)
     if options.faults:
-        _write_table(fault_rows(contest.site, peers, contest.workloads[-1]))
+        sys.stdout.write(f"{table(fault_rows(contest.site, peers, contest.workloads[-1]))}\n")
     publish("peers", contest.rows(), _ratios(contest))
     for peer, problem in contest.wrong.items():
         sys.stderr.write(f"{peer} answers wrong: {problem}\n")
@@ -110,12 +109,6 @@ def _ratios(contest: Contest) -> dict[str, float]:
                 out[f"over_{peer}{suffix}"] = ours.throughput / theirs.throughput
                 out[f"p99_over_{peer}{suffix}"] = theirs.p99 / ours.p99
     return out
-
-
-def _write_table(rows: Sequence[Mapping[str, Value]]) -> None:
-    cells = ([str(value) for value in row.values()] for row in rows)
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *cells]
-    sys.stdout.write("".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n")
 
 
 if __name__ == "__main__":
