@@ -49,9 +49,10 @@ def bridged_polygon(mask: NDArray[np.bool_]) -> BridgedPolygon | None:
     parents = np.asarray(hierarchy).reshape(-1, 4)[:, 3]
     outer = sorted(np.flatnonzero(parents < 0).tolist(), key=lambda index: (-_area(rings[index]), index))
     parts = [
-        _joined(rings[index], [rings[hole] for hole in np.flatnonzero(parents == index)]) for index in outer
+        joined_rings(rings[index], [rings[hole] for hole in np.flatnonzero(parents == index)])
+        for index in outer
     ]
-    points = _joined(parts[0], parts[1:])
+    points = joined_rings(parts[0], parts[1:])
     short = max(3 - len(points), 0)
     points = np.concatenate([points, np.repeat(points[-1:], short, axis=0)])
     return BridgedPolygon(points, len(parts) - 1, len(rings) - len(parts))
@@ -61,7 +62,13 @@ def _area(ring: NDArray[np.int32]) -> float:
     return float(cv2.contourArea(ring))
 
 
-def _joined(ring: NDArray[np.int32], others: list[NDArray[np.int32]]) -> NDArray[np.int32]:
+def joined_rings(ring: NDArray[np.int32], others: list[NDArray[np.int32]]) -> NDArray[np.int32]:
+    """Joins rings into one by bridges of zero width, each between the two vertices that lie closest.
+
+    Args:
+        ring: int32 ``(N, 2)``, x and y.
+        others: Rings that are joined to it one after another.
+    """
     for other in others:
         here, there = _nearest(ring, other)
         ring = np.concatenate([ring[: here + 1], other[there:], other[: there + 1], ring[here:]])

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from boxmask_core.errors import DatasetError
+from boxmask_core.formats.cityscapes_masks import CityscapesWriter
 from boxmask_core.formats.coco import CocoDataset
 from boxmask_core.formats.coco_masks import CocoMaskWriter
+from boxmask_core.formats.cvat import CvatDataset
+from boxmask_core.formats.cvat_masks import CvatMaskWriter
+from boxmask_core.formats.imagefolder import ImageFolderDataset
+from boxmask_core.formats.kitti import KittiDataset
+from boxmask_core.formats.labelme import LabelmeDataset
+from boxmask_core.formats.labelme_masks import LabelmeMaskWriter
+from boxmask_core.formats.labelstudio import LabelStudioDataset
+from boxmask_core.formats.labelstudio_masks import LabelStudioMaskWriter
+from boxmask_core.formats.openimages import OpenImagesDataset
+from boxmask_core.formats.panoptic_masks import PanopticWriter
+from boxmask_core.formats.parquet_masks import ParquetMaskWriter
+from boxmask_core.formats.semantic_masks import SemanticWriter
 from boxmask_core.formats.voc import VocDataset, VocOrigin
 from boxmask_core.formats.voc_masks import VocMaskWriter
 from boxmask_core.formats.yolo import YoloDataset
@@ -18,17 +32,49 @@ if TYPE_CHECKING:
 
     from boxmask_core.formats.interface import DetectionDataset, MaskWriter
 
-READERS: Mapping[str, type[VocDataset] | type[CocoDataset] | type[YoloDataset]] = {
+
+class Reader(Protocol):
+    """The class that reads a format's boxes."""
+
+    def __call__(self, path: Path, *, split: str | None = None) -> DetectionDataset:
+        """Opens a dataset.
+
+        Raises:
+            DatasetError: There is no dataset, or not of this format, or it has no such split.
+        """
+
+    def recognises(self, path: Path) -> bool:
+        """Says whether the files at ``path`` look like this format."""
+
+
+READERS: Mapping[str, Reader] = {
     "voc": VocDataset,
     "coco": CocoDataset,
     "yolo": YoloDataset,
+    "labelme": LabelmeDataset,
+    "cvat": CvatDataset,
+    "labelstudio": LabelStudioDataset,
+    "kitti": KittiDataset,
+    "openimages": OpenImagesDataset,
+    "imagefolder": ImageFolderDataset,
 }
 """Format name to the reader of its boxes."""
 
 WRITERS: Mapping[str, Callable[[Path, Sequence[str]], MaskWriter]] = {
     "voc": VocMaskWriter,
     "coco": CocoMaskWriter,
+    "coco-polygons": partial(CocoMaskWriter, shapes="polygons"),
+    "coco-panoptic": PanopticWriter,
     "yolo": YoloSegWriter,
+    "yolo-split": partial(YoloSegWriter, parts="split"),
+    "yolo-largest": partial(YoloSegWriter, parts="largest"),
+    "labelme": LabelmeMaskWriter,
+    "cvat": CvatMaskWriter,
+    "labelstudio": LabelStudioMaskWriter,
+    "labelstudio-bitmask": partial(LabelStudioMaskWriter, shapes="bitmask"),
+    "semantic": SemanticWriter,
+    "cityscapes": CityscapesWriter,
+    "parquet": ParquetMaskWriter,
 }
 """Format name to the writer of its masks."""
 
@@ -45,19 +91,19 @@ def open_dataset(
     Args:
         path: Its folder, or its annotation or configuration file.
         split: The part to read, or None for every annotated image.
-        format: "voc", "coco" or "yolo", or None to tell by the files.
+        format: One of `READERS`, or None to tell by the files.
         voc_origin: Where VOC's coordinates count from; see `VocDataset`.
 
     Raises:
         DatasetError: There is no dataset, or not of this format, or it has no such split.
+        MissingExtraError: The format needs an optional part of the distribution.
     """
     name = format or detect_format(path)
     if name not in READERS:
         raise DatasetError(path, f"the format must be one of {sorted(READERS)}, but got {name!r}")
-    reader = READERS[name]
-    if reader is VocDataset:
+    if name == "voc":
         return VocDataset(path, split=split, origin=voc_origin)
-    return reader(path, split=split)
+    return READERS[name](path, split=split)
 
 
 def detect_format(path: Path) -> str:
@@ -73,7 +119,11 @@ def detect_format(path: Path) -> str:
         raise DatasetError(path, "there is no such file or folder")
     fitting = [name for name, reader in READERS.items() if reader.recognises(path)]
     if not fitting:
-        expected = "expected Annotations/*.xml (VOC), annotations/*.json (COCO) or data.yaml (YOLO)"
+        expected = (
+            "expected Annotations/*.xml (VOC), annotations/*.json (COCO), data.yaml (YOLO), "
+            "KEY.json (LabelMe), annotations.xml (CVAT), a JSON list (Label Studio), label_2/*.txt (KITTI), "
+            "a CSV of boxes (Open Images) or metadata.jsonl, .csv or .parquet (imagefolder)"
+        )
         raise DatasetError(path, f"is no dataset of a known format: {expected}")
     if len(fitting) > 1:
         raise DatasetError(path, f"fits several formats, choose one (--from): {', '.join(fitting)}")

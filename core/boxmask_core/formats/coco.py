@@ -6,7 +6,6 @@ leave out (``id``, ``iscrowd``, ``width``, ``height``) are read leniently; categ
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from itertools import islice
 from os.path import commonpath
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from boxmask_core.boxes import Box
 from boxmask_core.errors import DatasetError, InvalidBoxError
+from boxmask_core.formats.image_places import is_file
 from boxmask_core.formats.interface import RecordError
+from boxmask_core.formats.json_files import kind_of_json, load_json
 from boxmask_core.formats.keys import key_of
 from boxmask_core.instances import BoxIssue, Flags, ImageRecord, Instance
 
@@ -47,8 +48,9 @@ class CocoDataset:
 
     @staticmethod
     def recognises(path: Path) -> bool:
-        """Says whether ``path`` is a JSON file or a folder with ``annotations/*.json``."""
-        return path.suffix.lower() == ".json" or any((path / "annotations").glob("*.json"))
+        """Says whether ``path`` is a JSON file of COCO's, or a folder with ``annotations/*.json``."""
+        files = [path] if path.suffix.lower() == ".json" else sorted((path / "annotations").glob("*.json"))
+        return any(kind_of_json(file) == "other" for file in files)
 
     def __len__(self) -> int:
         return sum(len(part.images) for part in self._parts)
@@ -139,19 +141,10 @@ def _annotation_files(path: Path, split: str | None) -> list[Path]:
 
 
 def _load(file: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(file.read_bytes(), object_hook=_without_segmentation)
-    except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(file, f"cannot be read as JSON: {error}") from error
+    content = load_json(file, without=("segmentation",))  # boxes alone are read
     if not isinstance(content, dict):
         raise DatasetError(file, f"must hold a JSON object, but got {type(content).__name__}")
     return content
-
-
-def _without_segmentation(fields: dict[str, Any]) -> dict[str, Any]:
-    """Drops masks while parsing: boxes alone are read, and masks are by far the most of a COCO file."""
-    fields.pop("segmentation", None)
-    return fields
 
 
 def _images_folder(file: Path, names: Sequence[str]) -> Path:
@@ -160,9 +153,7 @@ def _images_folder(file: Path, names: Sequence[str]) -> Path:
     split = file.stem.removeprefix("instances_")
     places = [base / split, base / "images" / split, base / "images", base / "JPEGImages", base, file.parent]
     folders = [folder for folder in places if folder.is_dir()]
-    return next(
-        (folder for folder in folders if any((folder / name).is_file() for name in names)), folders[0]
-    )
+    return next((folder for folder in folders if any(is_file(folder / name) for name in names)), folders[0])
 
 
 def _instance(

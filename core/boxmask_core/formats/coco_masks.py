@@ -1,4 +1,4 @@
-"""COCO: masks as compressed RLE, written and read back.
+"""COCO: masks as compressed RLE or polygons, written and read back.
 
 Beside COCO's own fields an annotation carries ``box`` (the source box, ``[x, y, width, height]``),
 ``source_id``, ``quality``, ``fallback`` and, under ``attributes``, VOC's flags. ``iscrowd`` is the source's,
@@ -8,31 +8,37 @@ never a consequence of the encoding: evaluation and many trainers leave out what
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from boxmask_core.atomic import open_atomically
 from boxmask_core.boxes import Box
 from boxmask_core.errors import DatasetError, InvalidInputError
 from boxmask_core.formats.class_names import require_known_classes
+from boxmask_core.formats.closing import BRIDGED_HOLES, EMPTY_MASK, ClosingWriter
+from boxmask_core.formats.edge_rings import edge_polygons
+from boxmask_core.formats.kept_masks import mask_bounds
+from boxmask_core.formats.line_journal import LineJournal, compact_json, separator
 from boxmask_core.grabcut import Fallback, Proposal, filled_box
 from boxmask_core.instances import Flags, Instance, InstanceMask
 from boxmask_core.rle import decode_rle, encode_rle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
+    from numpy.typing import NDArray
+
+    from boxmask_core.boxes import Window
     from boxmask_core.instances import MaskedImage
 
 INSTANCES = "instances.json"
 
 
-class CocoMaskWriter:
+class CocoMaskWriter(ClosingWriter):
     """Writes ``instances.json``: one file, complete or absent, the same whatever the order of the images.
 
     While it runs, one line per image goes to a hidden part file, so memory does not grow with the masks;
@@ -41,20 +47,23 @@ class CocoMaskWriter:
     Args:
         out: The folder to write to.
         class_names: Every class; the first gets category id 1.
+        shapes: "rle" holds every mask; "polygons" is one ring per part along the edges of pixels, a hole
+            joined to its ring by a bridge of zero width, for COCO's format knows none: COCO's own rasteriser
+            fills it to exactly the mask.
 
     Raises:
         OSError: The file system refuses.
     """
 
-    def __init__(self, out: Path, class_names: Sequence[str]) -> None:
+    def __init__(
+        self, out: Path, class_names: Sequence[str], *, shapes: Literal["rle", "polygons"] = "rle"
+    ) -> None:
+        super().__init__()
+        self._shapes = shapes
         self._path = out / INSTANCES
         self._class_names = tuple(class_names)
         self._categories = {name: index for index, name in enumerate(class_names, start=1)}
-        self._offsets: dict[str, int] = {}
-        self.losses: Counter[str] = Counter()
-        out.mkdir(parents=True, exist_ok=True)
-        self._part_path = out / f".{INSTANCES}.part"
-        self._part = self._part_path.open("w+b")
+        self._journal = LineJournal(out, INSTANCES)
 
     def write(self, image: MaskedImage) -> None:
         """Keeps the masks of one image.
@@ -63,49 +72,30 @@ class CocoMaskWriter:
             DatasetError: A class is not among the dataset's class names, or the key was written before.
             OSError: The file system refuses.
         """
-        if image.key in self._offsets:
-            raise DatasetError(image.key, "was written twice; keys must be unique")
         require_known_classes(image, self._categories)
         annotations = [self._annotation(mask, image) for mask in image.masks if mask.proposal.mask.any()]
-        if empty := len(image.masks) - len(annotations):
-            self.losses["instances with an empty mask"] += empty
+        self.count({EMPTY_MASK: len(image.masks) - len(annotations)})
         fields = {"file_name": image.file_name, "width": image.width, "height": image.height}
-        self._offsets[image.key] = self._part.seek(0, 2)
-        self._part.write(_json({"image": fields, "annotations": annotations}) + b"\n")
+        self._journal.add(image.key, {"image": fields, "annotations": annotations})
 
     def close(self) -> None:
         """Assembles ``instances.json`` and removes the part file."""
         with open_atomically(self._path) as file:
             self._assemble(file)
-        self._discard()
+        self.discard()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._discard()
+    def discard(self) -> None:
+        """Removes the part file."""
+        self._journal.discard()
 
     def _annotation(self, mask: InstanceMask, image: MaskedImage) -> dict[str, Any]:
         instance, proposal = mask.instance, mask.proposal
-        full = np.zeros((image.height, image.width), dtype=np.uint8, order="F")
-        full[proposal.window.slices()] = proposal.mask
         return {
             "category_id": self._categories[instance.class_name],
-            "bbox": _mask_bounds(proposal),
+            "bbox": _xywh(mask_bounds(proposal)),
             "area": int(proposal.mask.sum()),
             "iscrowd": int(instance.flags.crowd),
-            "segmentation": {
-                "size": [image.height, image.width],
-                "counts": encode_rle(full.view(np.bool_)).decode("ascii"),
-            },
+            "segmentation": self._segmentation(proposal, image),
             "box": [instance.box.x0, instance.box.y0, instance.box.width, instance.box.height],
             "source_id": instance.id,
             "quality": round(mask.quality, 4),
@@ -117,29 +107,31 @@ class CocoMaskWriter:
             },
         }
 
+    def _segmentation(self, proposal: Proposal, image: MaskedImage) -> object:
+        if self._shapes == "rle":
+            full = np.zeros((image.height, image.width), dtype=np.uint8, order="F")
+            full[proposal.window.slices()] = proposal.mask
+            counts = encode_rle(full.view(np.bool_)).decode("ascii")
+            return {"size": [image.height, image.width], "counts": counts}
+        rings, holes = edge_polygons(proposal.mask)
+        self.count({BRIDGED_HOLES: holes})
+        corner = np.array([proposal.window.x0, proposal.window.y0])
+        return [(ring + corner).ravel().tolist() for ring in rings]
+
     def _assemble(self, file: BinaryIO) -> None:
         categories = [{"id": index, "name": name} for name, index in self._categories.items()]
         file.write(b'{"info":{"description":"masks made from boxes by boxmask"},"licenses":[],')
-        file.write(b'"categories":' + _json(categories) + b',"images":[')
-        for image_id, line in enumerate(self._lines(), start=1):
-            file.write(_separator(image_id) + _json({"id": image_id, **line["image"]}))
+        file.write(b'"categories":' + compact_json(categories) + b',"images":[')
+        for image_id, line in enumerate(self._journal.lines(), start=1):
+            file.write(separator(image_id) + compact_json({"id": image_id, **line["image"]}))
         file.write(b'],"annotations":[')
         annotation_id = 0
-        for image_id, line in enumerate(self._lines(), start=1):
+        for image_id, line in enumerate(self._journal.lines(), start=1):
             for annotation in line["annotations"]:
                 annotation_id += 1
                 fields = {"id": annotation_id, "image_id": image_id, **annotation}
-                file.write(_separator(annotation_id) + _json(fields))
+                file.write(separator(annotation_id) + compact_json(fields))
         file.write(b"]}\n")
-
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        for _, offset in sorted(self._offsets.items()):
-            self._part.seek(offset)
-            yield json.loads(self._part.readline())
-
-    def _discard(self) -> None:
-        self._part.close()
-        self._part_path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +200,11 @@ class CocoMasks:
                 Flags(**annotation["attributes"], crowd=bool(annotation["iscrowd"])),
                 annotation["source_id"],
             )
-            mask = decode_rle(annotation["segmentation"]["counts"].encode(), image.height, image.width)
+            shapes = annotation["segmentation"]
+            if isinstance(shapes, list):
+                mask = _decoded_polygons(shapes, image.width, image.height)
+            else:
+                mask = decode_rle(shapes["counts"].encode(), image.height, image.width)
             fallback, quality = Fallback(annotation["fallback"]), float(annotation["quality"])
             window = filled_box((image.width, image.height), instance.box).window
         except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError) as error:
@@ -217,16 +213,17 @@ class CocoMasks:
         return InstanceMask(instance, Proposal(window, mask[window.slices()], fallback), quality)
 
 
-def _mask_bounds(proposal: Proposal) -> list[int]:
-    """Returns ``[x, y, width, height]`` of a mask that is not empty."""
-    rows, columns = (np.flatnonzero(proposal.mask.any(axis=axis)) for axis in (1, 0))
-    x, y = proposal.window.x0 + int(columns[0]), proposal.window.y0 + int(rows[0])
-    return [x, y, int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1]
+def _xywh(bounds: Window) -> list[int]:
+    return [bounds.x0, bounds.y0, bounds.width, bounds.height]
 
 
-def _json(fields: object) -> bytes:
-    return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _separator(number: int) -> bytes:
-    return b"\n" if number == 1 else b",\n"
+def _decoded_polygons(rings: list[list[int]], width: int, height: int) -> NDArray[np.bool_]:
+    """Fills polygons as COCO does, after a check: its rasteriser crashes on huge coordinates."""
+    if not rings:
+        raise ValueError("a mask must have a polygon, but got none")
+    for ring in rings:
+        points = np.asarray(ring, dtype=np.float64).reshape(-1, 2)
+        if len(points) < 3 or not ((points >= 0) & (points <= (width, height))).all():
+            raise ValueError(f"a polygon must be 3 points or more inside {width} x {height}, but got {ring}")
+    counts = coco_mask.merge(coco_mask.frPyObjects(rings, height, width))["counts"]
+    return decode_rle(counts if isinstance(counts, bytes) else counts.encode("ascii"), height, width)

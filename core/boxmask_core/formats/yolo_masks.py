@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal
 
+import cv2
 import numpy as np
 import yaml
 
 from boxmask_core.atomic import write_bytes_atomically
 from boxmask_core.formats.class_names import require_known_classes
+from boxmask_core.formats.closing import BRIDGED_HOLES, EMPTY_MASK, ClosingWriter
 from boxmask_core.formats.yolo import CONFIG
 from boxmask_core.instances import Flags
 from boxmask_core.polygons import bridged_polygon
@@ -17,9 +18,17 @@ from boxmask_core.polygons import bridged_polygon
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-    from types import TracebackType
+
+    from numpy.typing import NDArray
 
     from boxmask_core.instances import InstanceMask, MaskedImage
+
+PartsRule = Literal["bridge", "split", "largest"]
+
+BRIDGED_PARTS = "parts joined by a bridge"
+SPLIT_PARTS = "parts written as objects of their own"
+SMALLER_PARTS = "smaller parts left out"
+DROPPED_FLAGS = "instances whose flags are dropped"
 
 _INTO_THE_PIXEL = 0.25
 """Added to pixel coordinates: a reader that cuts off decimals and one that rounds find the same pixel."""
@@ -27,22 +36,26 @@ _INTO_THE_PIXEL = 0.25
 _HEADER = "# Masks made from boxes by boxmask. The images belong beside labels, in a folder images.\n"
 
 
-class YoloSegWriter:
+class YoloSegWriter(ClosingWriter):
     """Writes ``labels/KEY.txt`` and, last, ``data.yaml``.
 
-    A line is ``class x1 y1 x2 y2 ...``, normalised by the image's size. The format knows one ring per object:
-    holes and further parts hang on bridges of zero width, and are counted in ``losses``.
+    A line is ``class x1 y1 x2 y2 ...``, normalised by the image's size. The format knows one ring per
+    object: holes hang on bridges of zero width, and what becomes of further parts is a choice. All of it is
+    counted in ``losses``.
 
     Args:
         out: The folder to write to.
         class_names: Every class; the first gets index 0.
+        parts: "bridge" hangs further parts on bridges, "split" writes each part (8-connected) as a line of
+            its own, and so as an object of its own; "largest" writes the part with the most pixels alone.
     """
 
-    def __init__(self, out: Path, class_names: Sequence[str]) -> None:
+    def __init__(self, out: Path, class_names: Sequence[str], *, parts: PartsRule = "bridge") -> None:
+        super().__init__()
+        self._parts = parts
         self._out = out
         self._class_names = tuple(class_names)
         self._indices = {name: index for index, name in enumerate(class_names)}
-        self.losses: Counter[str] = Counter()
 
     def write(self, image: MaskedImage) -> None:
         """Writes the label file of one image.
@@ -52,7 +65,7 @@ class YoloSegWriter:
             OSError: The file system refuses.
         """
         require_known_classes(image, self._indices)
-        lines = [line for mask in image.masks if (line := self._line(mask, image)) is not None]
+        lines = [line for mask in image.masks for line in self._lines(mask, image)]
         text = "".join(f"{line}\n" for line in lines)
         write_bytes_atomically(self._out / "labels" / f"{image.key}.txt", text.encode())
 
@@ -67,31 +80,38 @@ class YoloSegWriter:
         text = _HEADER + yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
         write_bytes_atomically(self._out / CONFIG, text.encode())
 
-    def __enter__(self) -> Self:
-        return self
+    def _lines(self, mask: InstanceMask, image: MaskedImage) -> list[str]:
+        parts = [mask.proposal.mask] if self._parts == "bridge" else _parts(mask.proposal.mask)
+        if not mask.proposal.mask.any():
+            self.losses[EMPTY_MASK] += 1
+            return []
+        self.count({DROPPED_FLAGS: int(mask.instance.flags != Flags())})
+        if self._parts == "split":
+            self.count({SPLIT_PARTS: len(parts) - 1})
+        elif self._parts == "largest":
+            self.count({SMALLER_PARTS: len(parts) - 1})
+            parts = parts[:1]
+        lines = [self._line(part, mask, image) for part in parts]
+        return [line for line in lines if line is not None]
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-
-    def _line(self, mask: InstanceMask, image: MaskedImage) -> str | None:
-        polygon = bridged_polygon(mask.proposal.mask)
+    def _line(self, pixels: NDArray[np.bool_], mask: InstanceMask, image: MaskedImage) -> str | None:
+        polygon = bridged_polygon(pixels)
         if polygon is None:
-            self.losses["instances with an empty mask"] += 1
             return None
         found = {
-            "parts joined by a bridge": polygon.bridged_parts,
-            "holes joined by a bridge": polygon.bridged_holes,
-            "instances whose flags are dropped": int(mask.instance.flags != Flags()),
+            BRIDGED_PARTS: polygon.bridged_parts,
+            BRIDGED_HOLES: polygon.bridged_holes,
         }
-        self.losses.update({loss: count for loss, count in found.items() if count})
+        self.count(found)
         window = mask.proposal.window
         points = polygon.points + np.array([window.x0, window.y0]) + _INTO_THE_PIXEL
         normalised = (points / np.array([image.width, image.height])).ravel()
         numbers = " ".join(f"{value:.6f}" for value in normalised)
         return f"{self._indices[mask.instance.class_name]} {numbers}"
+
+
+def _parts(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """Returns the 8-connected parts, the largest first; of equal ones that which comes first."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    order = sorted(range(1, count), key=lambda label: -int(stats[label, cv2.CC_STAT_AREA]))
+    return [labels == label for label in order]

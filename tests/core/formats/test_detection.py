@@ -12,10 +12,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+CONTENTS = {
+    "": "{}",
+    "labelme": '{"version": "5.5.0", "shapes": []}',
+    "labelstudio": " [{}]",
+    "cvat": '<?xml version="1.0"?><annotations></annotations>',
+    "openimages": "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax\n",
+}
+
+
 def make(root: Path, *files: str) -> None:
-    for file in files:
+    """Makes files, ``NAME`` or ``NAME=CONTENT``."""
+    for entry in files:
+        file, _, content = entry.partition("=")
         (root / file).parent.mkdir(parents=True, exist_ok=True)
-        (root / file).write_text("{}")
+        (root / file).write_text(CONTENTS[content])
 
 
 @pytest.mark.parametrize(
@@ -27,6 +38,21 @@ def make(root: Path, *files: str) -> None:
         (["boxes.json"], "boxes.json", "coco"),
         (["data.yaml"], ".", "yolo"),
         (["set.yml"], "set.yml", "yolo"),
+        (["a.json=labelme"], ".", "labelme"),
+        (["a.json=labelme"], "a.json", "labelme"),
+        (["sub/a.json=labelme"], ".", "labelme"),
+        (["annotations/a.json=labelme"], ".", "labelme"),
+        (["annotations.xml=cvat"], ".", "cvat"),
+        (["task.xml=cvat"], "task.xml", "cvat"),
+        (["export.json=labelstudio"], ".", "labelstudio"),
+        (["export.json=labelstudio", "other.json"], "export.json", "labelstudio"),
+        (["label_2/0.txt"], ".", "kitti"),
+        (["training/label_2/0.txt"], ".", "kitti"),
+        (["train-annotations-bbox.csv=openimages", "class-descriptions.csv"], ".", "openimages"),
+        (["boxes.csv=openimages"], "boxes.csv", "openimages"),
+        (["metadata.jsonl"], ".", "imagefolder"),
+        (["train/metadata.csv"], ".", "imagefolder"),
+        (["test/metadata.parquet"], "test/metadata.parquet", "imagefolder"),
     ],
 )
 def test_the_files_tell_the_format(tmp_path: Path, files: list[str], opened: str, expected: str) -> None:
@@ -43,8 +69,8 @@ def test_no_format_and_several_formats_are_errors(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"choose one \(--from\): voc, yolo"):
         open_dataset(tmp_path)
     assert len(open_dataset(tmp_path, format="voc")) == 1
-    with pytest.raises(DatasetError, match=r"\['coco', 'voc', 'yolo'\], but got 'kitti'"):
-        open_dataset(tmp_path, format="kitti")
+    with pytest.raises(DatasetError, match=r"\['coco', .*'voc', 'yolo'\], but got 'bogus'"):
+        open_dataset(tmp_path, format="bogus")
 
 
 def test_a_key_is_the_file_name_without_its_last_suffix() -> None:

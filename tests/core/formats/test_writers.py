@@ -16,27 +16,20 @@ from boxmask_core.errors import DatasetError
 from boxmask_core.formats import WRITERS
 from boxmask_core.formats.coco import CocoDataset
 from boxmask_core.formats.coco_masks import CocoMasks, CocoMaskWriter
+from boxmask_core.formats.limits import LIMITS
 from boxmask_core.formats.voc_masks import VocMaskWriter
 from boxmask_core.formats.yolo import YoloDataset
 from boxmask_core.formats.yolo_masks import YoloSegWriter
 from boxmask_core.instances import Flags, MaskedImage
 from boxmask_core.palette import decode_indexed_png
+from tests.core.formats.scenes import NAMES, RING, cat_and_dog, masked
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from boxmask_core.instances import InstanceMask
     from tests.core.conftest import MakeMask
-
-NAMES = ("cat", "dog")
-RING = np.pad(np.zeros((3, 3)), 2, constant_values=1)
-"""7 x 7, with a hole of 3 x 3."""
-
-
-def masked(key: str, *masks: InstanceMask, width: int = 20, height: int = 12) -> MaskedImage:
-    return MaskedImage(key, f"{key}.jpg", width, height, masks)
 
 
 def read_png(path: Path) -> NDArray[np.uint8]:
@@ -53,10 +46,25 @@ def visible(folder: Path) -> set[str]:
 
 @pytest.fixture
 def picture(make_mask: MakeMask) -> MaskedImage:
-    """A large cat with a hole and, over its corner, a small dog."""
-    cat = make_mask(RING, at=(2, 3), class_name="cat", flags=Flags(truncated=True), identity="17")
-    dog = make_mask(np.ones((2, 4)), at=(7, 8), class_name="dog", identity="18")
-    return masked("sub/a", cat, dog)
+    return cat_and_dog(make_mask)
+
+
+FILES = {
+    "voc": {"SegmentationClass/a.png", "SegmentationObject/a.png", "class_names.txt"},
+    "coco": {"instances.json"},
+    "coco-polygons": {"instances.json"},
+    "coco-panoptic": {"panoptic/a.png", "panoptic.json"},
+    "yolo": {"labels/a.txt", "data.yaml"},
+    "yolo-split": {"labels/a.txt", "data.yaml"},
+    "yolo-largest": {"labels/a.txt", "data.yaml"},
+    "labelme": {"labelme/a.json", "labels.txt"},
+    "cvat": {"annotations.xml"},
+    "labelstudio": {"tasks.json"},
+    "labelstudio-bitmask": {"tasks.json"},
+    "semantic": {"masks/a.png", "data.yaml"},
+    "cityscapes": {"gtFine/a_gtFine_instanceIds.png", "gtFine/a_gtFine_labelIds.png", "class_names.txt"},
+    "parquet": {"metadata.parquet"},
+}
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -71,7 +79,16 @@ class TestEveryWriter:
 
         with pytest.raises(KeyboardInterrupt):
             fail_halfway()
-        finished = {"instances.json", "class_names.txt", "data.yaml"}
+        finished = {
+            "annotations.xml",
+            "class_names.txt",
+            "data.yaml",
+            "instances.json",
+            "labels.txt",
+            "metadata.parquet",
+            "panoptic.json",
+            "tasks.json",
+        }
         assert not visible(tmp_path) & finished
         assert not any(path.split("/")[-1].startswith(".") for path in visible(tmp_path))
 
@@ -84,6 +101,17 @@ class TestEveryWriter:
         ):
             writer.write(masked("a", make_mask(RING, class_name="yak")))
 
+    def test_what_is_lost_was_declared(self, name: str, tmp_path: Path, make_mask: MakeMask) -> None:
+        flags = Flags(difficult=True)
+        parts = np.pad(RING, ((0, 2), (0, 4)))
+        parts[8, 9] = 1
+        masks = [make_mask(parts, flags=flags, identity="\1", class_name=each) for each in (*NAMES, *NAMES)]
+        dots = [make_mask([[1]], at=(index % 20, index // 20)) for index in range(1100)]
+        with WRITERS[name](tmp_path, NAMES) as writer:
+            writer.write(masked("a", *masks, make_mask(np.zeros((3, 3))), *dots, height=60))
+        assert writer.losses["instances with an empty mask"] == 1
+        assert writer.losses.keys() == {sentence for sentence in LIMITS[name] if "qualities" not in sentence}
+
     def test_an_empty_mask_is_counted(self, name: str, tmp_path: Path, make_mask: MakeMask) -> None:
         with WRITERS[name](tmp_path, NAMES) as writer:
             writer.write(masked("a", make_mask(np.zeros((3, 3))), make_mask(np.ones((3, 3)))))
@@ -93,7 +121,7 @@ class TestEveryWriter:
         with WRITERS[name](tmp_path, NAMES) as writer:
             writer.write(masked("a"))
         assert not writer.losses
-        assert len(visible(tmp_path)) == {"voc": 3, "coco": 1, "yolo": 2}[name]
+        assert visible(tmp_path) == FILES[name]
 
     def test_the_same_masks_give_the_same_bytes_in_any_order(
         self, name: str, tmp_path: Path, picture: MaskedImage, make_mask: MakeMask
@@ -191,8 +219,9 @@ def test_coco_passes_the_crowd_flag_through_and_never_sets_it(tmp_path: Path, ma
     assert [annotation["iscrowd"] for annotation in annotations] == [1, 0]
 
 
-def test_coco_refuses_a_key_twice(tmp_path: Path) -> None:
-    with CocoMaskWriter(tmp_path, NAMES) as writer:
+@pytest.mark.parametrize("name", ["coco", "coco-panoptic", "cvat", "labelstudio", "parquet"])
+def test_a_key_is_refused_twice_where_one_file_holds_all_images(tmp_path: Path, name: str) -> None:
+    with WRITERS[name](tmp_path, NAMES) as writer:
         writer.write(masked("a"))
         with pytest.raises(DatasetError, match="written twice"):
             writer.write(masked("a"))
@@ -239,7 +268,9 @@ def test_a_broken_file_of_masks_is_refused_by_name(tmp_path: Path, content: str)
 @pytest.mark.parametrize(
     "change",
     [
-        {"segmentation": [[0, 0, 5, 5, 0, 5]]},
+        {"segmentation": [[0, 0, 5, 5]]},
+        {"segmentation": [[0, 0, 5, 5, 0, 1e9]]},
+        {"segmentation": []},
         {"segmentation": {"counts": "1"}},
         {"box": [0, 0, 0, 0]},
         {"box": None},
@@ -293,6 +324,39 @@ def test_yolo_counts_what_the_format_cannot_hold(tmp_path: Path, make_mask: Make
     with YoloSegWriter(tmp_path, NAMES) as writer:
         writer.write(masked("a", make_mask(two_parts, flags=Flags(crowd=True))))
     assert writer.losses == {"parts joined by a bridge": 1, "instances whose flags are dropped": 1}
+
+
+def test_yolo_writes_parts_as_lines_of_their_own_or_the_largest_alone(
+    tmp_path: Path, make_mask: MakeMask
+) -> None:
+    parts = np.zeros((8, 12), dtype=np.bool_)
+    parts[0, 0:2] = True
+    parts[2:7, 5:10] = True
+    parts[4, 7] = False
+    parts[7, 0] = True
+    image = masked("a", make_mask(parts, at=(3, 2), flags=Flags(crowd=True)))
+    fillings = {}
+    for name in ("yolo-split", "yolo-largest"):
+        with WRITERS[name](tmp_path / name, NAMES) as writer:
+            writer.write(image)
+        lines = (tmp_path / name / "labels" / "a.txt").read_text().splitlines()
+        fillings[name] = [rasterised(line, 20, 12, "trunc")[2:10, 3:15] for line in lines], writer.losses
+    split, losses = fillings["yolo-split"]
+    assert losses == {
+        "parts written as objects of their own": 2,
+        "holes joined by a bridge": 1,
+        "instances whose flags are dropped": 1,
+    }
+    assert [filled.sum() for filled in split] == [24, 2, 1]
+    assert (np.logical_or.reduce(split) == parts).all()
+    largest, losses = fillings["yolo-largest"]
+    assert losses == {
+        "smaller parts left out": 2,
+        "holes joined by a bridge": 1,
+        "instances whose flags are dropped": 1,
+    }
+    assert len(largest) == 1
+    assert (largest[0] == split[0]).all()
 
 
 def test_yolo_describes_itself_and_is_read_back(tmp_path: Path, picture: MaskedImage) -> None:

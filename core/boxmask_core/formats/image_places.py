@@ -1,0 +1,65 @@
+"""Where the image of an annotation lies."""
+
+from __future__ import annotations
+
+from os.path import normpath
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING
+
+from boxmask_core.errors import DatasetError, InvalidImageError
+from boxmask_core.images import IMAGE_SUFFIXES, read_header
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SUFFIXES = tuple(variant for suffix in IMAGE_SUFFIXES for variant in (suffix, suffix.upper()))
+
+
+def first_file(candidates: Iterable[Path]) -> Path | None:
+    """Returns the first of the paths that is a file."""
+    return next((path for path in candidates if is_file(path)), None)
+
+
+def is_file(path: Path) -> bool:
+    """Says whether the path is a file; a name that the file system refuses is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def image_of_key(folder: Path, key: str) -> Path:
+    """Returns the image ``KEY.suffix`` in a folder, or ``KEY.jpg`` where there is none."""
+    places = (folder / f"{key}{suffix}" for suffix in _SUFFIXES)
+    return first_file(places) or folder / f"{key}.jpg"
+
+
+def portable(name: str) -> str:
+    r"""Returns a path with ``/`` between folders; annotation tools on Windows write ``\``."""
+    return name.replace("\\", "/")
+
+
+def base_name(name: str) -> str:
+    """Returns the last part of a path, a Windows path or the path of a URL."""
+    return PureWindowsPath(name).name
+
+
+def normal(path: Path) -> Path:
+    """Returns the path without ``.`` and ``..``."""
+    return Path(normpath(path))
+
+
+def upright_size(image: Path) -> tuple[int, int]:
+    """Returns ``(width, height)`` of the EXIF-oriented image, in pixels, from its header.
+
+    Raises:
+        DatasetError: The file is missing or is no image; boxes relative to its size cannot be read.
+    """
+    try:
+        header = read_header(image.read_bytes(), what=str(image))
+    except FileNotFoundError as error:
+        problem = "the image file is missing, and boxes are relative to its size"
+        raise DatasetError(image, problem) from error
+    except (OSError, InvalidImageError) as error:
+        raise DatasetError(image, str(error)) from error
+    return header.width, header.height

@@ -1,0 +1,158 @@
+"""Parquet: one row per image with its masks as COCO's compressed RLE, written and read back.
+
+The file is called as Hugging Face's ``imagefolder`` expects it, so that beside the images it is a dataset.
+``objects`` holds lists side by side: ``bbox`` (of the mask, ``[x, y, width, height]``), ``category``,
+``area``, ``size`` (``[height, width]``), ``counts``, the flags, and what `boxmask_core.formats.kept_masks`
+names.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from boxmask_core.atomic import open_atomically
+from boxmask_core.errors import DatasetError
+from boxmask_core.formats.class_names import require_known_classes
+from boxmask_core.formats.closing import EMPTY_MASK, ClosingWriter
+from boxmask_core.formats.kept_masks import (
+    MASK_ERRORS,
+    flag_fields,
+    full_mask,
+    kept_fields,
+    mask_bounds,
+    restored_mask,
+)
+from boxmask_core.formats.keys import key_of
+from boxmask_core.formats.line_journal import LineJournal
+from boxmask_core.formats.parquet_files import import_pyarrow, parquet_rows
+from boxmask_core.instances import Flags, MaskedImage
+from boxmask_core.rle import decode_rle, encode_rle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from boxmask_core.instances import InstanceMask
+
+METADATA = "metadata.parquet"
+_ROWS_AT_ONCE = 256
+_FLAGS = ("difficult", "truncated", "occluded", "crowd")
+
+
+class ParquetMaskWriter(ClosingWriter):
+    """Writes ``metadata.parquet``: one file, complete or absent, the same whatever the order of the images.
+
+    Args:
+        out: The folder to write to.
+        class_names: Every class.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+        OSError: The file system refuses.
+    """
+
+    def __init__(self, out: Path, class_names: Sequence[str]) -> None:
+        super().__init__()
+        self._arrow, self._parquet = import_pyarrow("writing Parquet")
+        self._path = out / METADATA
+        self._class_names = tuple(class_names)
+        self._journal = LineJournal(out, METADATA)
+
+    def write(self, image: MaskedImage) -> None:
+        """Keeps the masks of one image.
+
+        Raises:
+            DatasetError: A class is not among the dataset's class names, or the key was written before.
+            OSError: The file system refuses.
+        """
+        require_known_classes(image, self._class_names)
+        objects = [_fields(mask, image) for mask in image.masks if mask.proposal.mask.any()]
+        self.count({EMPTY_MASK: len(image.masks) - len(objects)})
+        names = self._columns()
+        columns = {name: [entry[name] for entry in objects] for name in names}
+        head = {"file_name": image.file_name, "width": image.width, "height": image.height}
+        self._journal.add(image.key, {**head, "objects": columns})
+
+    def close(self) -> None:
+        """Assembles ``metadata.parquet`` and removes the part file."""
+        schema = self._schema()
+        lines = self._journal.lines()
+        with open_atomically(self._path) as file, self._parquet.ParquetWriter(file, schema) as writer:
+            while rows := list(islice(lines, _ROWS_AT_ONCE)):
+                writer.write_table(self._arrow.Table.from_pylist(rows, schema=schema))
+        self.discard()
+
+    def discard(self) -> None:
+        """Removes the part file."""
+        self._journal.discard()
+
+    def _columns(self) -> dict[str, Any]:
+        arrow = self._arrow
+        return {
+            "id": arrow.string(),
+            "bbox": arrow.list_(arrow.float64()),
+            "category": arrow.string(),
+            "area": arrow.int64(),
+            "size": arrow.list_(arrow.int64()),
+            "counts": arrow.string(),
+            **dict.fromkeys(_FLAGS, arrow.bool_()),
+            "source_box": arrow.list_(arrow.float64()),
+            "source_id": arrow.string(),
+            "quality": arrow.float64(),
+            "fallback": arrow.string(),
+        }
+
+    def _schema(self) -> Any:
+        arrow = self._arrow
+        objects = arrow.struct({name: arrow.list_(kind) for name, kind in self._columns().items()})
+        fields = {"file_name": arrow.string(), "width": arrow.int64(), "height": arrow.int64()}
+        return arrow.schema({**fields, "objects": objects})
+
+
+def read_parquet_masks(path: Path) -> Iterator[MaskedImage]:
+    """Yields what `ParquetMaskWriter` wrote, in the file's order, a few hundred rows in memory at a time.
+
+    Args:
+        path: ``metadata.parquet``, or the folder with it.
+
+    Raises:
+        DatasetError: The file breaks the format.
+        MissingExtraError: pyarrow is not installed.
+    """
+    file = path / METADATA if path.is_dir() else path
+    for row in parquet_rows(file):
+        try:
+            name, size = row["file_name"], (row["width"], row["height"])
+            columns = row["objects"]
+            entries = [
+                dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+            ]
+            masks = tuple(_read(entry, size) for entry in entries)
+        except MASK_ERRORS as error:
+            raise DatasetError(
+                file, f"row {row.get('file_name')!r} cannot be read as masks: {error!r}"
+            ) from error
+        yield MaskedImage(key_of(name, file), name, *size, masks)
+
+
+def _fields(mask: InstanceMask, image: MaskedImage) -> dict[str, Any]:
+    bounds = mask_bounds(mask.proposal)
+    kept = kept_fields(mask)
+    return {
+        "id": kept["source_id"],
+        "bbox": [bounds.x0, bounds.y0, bounds.width, bounds.height],
+        "category": mask.instance.class_name,
+        "area": int(mask.proposal.mask.sum()),
+        "size": [image.height, image.width],
+        "counts": encode_rle(full_mask(mask.proposal, image.width, image.height)).decode("ascii"),
+        **flag_fields(mask.instance.flags),
+        **kept,
+    }
+
+
+def _read(entry: Mapping[str, Any], size: tuple[int, int]) -> InstanceMask:
+    width, height = size
+    pixels = decode_rle(entry["counts"].encode(), height, width)
+    flags = Flags(**{name: bool(entry[name]) for name in _FLAGS})
+    return restored_mask(pixels, 0, 0, size, entry["category"], flags, entry)
