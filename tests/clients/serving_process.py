@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+DRAIN_SECONDS = 60
+"""More than any server here may take to end."""
 BOXMASK = Path(sys.executable).with_name("boxmask")
 
 
@@ -39,7 +42,7 @@ class ServingProcess:
         with self._log.open("a", encoding="utf-8") as log:
             self._process = subprocess.Popen(
                 [BOXMASK, "serve", self._bundle, "--listen", self.address, "--workers", "1", *self._options],
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -51,7 +54,11 @@ class ServingProcess:
     def stop(self) -> None:
         """Asks it to drain, and waits until it is gone."""
         self._process.terminate()
-        self._process.communicate()
+        try:
+            self._process.communicate(timeout=DRAIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGABRT)  # faulthandler writes what every thread does
+            self._process.communicate()
         assert self._process.returncode == 0, self._log.read_text()
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import threading
+import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -34,12 +36,15 @@ class Asker:
         self._stop = threading.Event()
         self._ask = ask
         self._expected = expected
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def finish(self) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(60)
+        if self._thread.is_alive():
+            frame = sys._current_frames()[self._thread.ident or 0]
+            self.problem = "it does not end: " + "".join(traceback.format_stack(frame))
 
     def _run(self) -> None:
         try:
