@@ -93,6 +93,7 @@ class Batcher(Generic[Item, Result]):
         budget: What one batch may hold.
         capacity: Items that it holds, waiting and running, at most; further callers wait at the door.
         in_flight: Batches that have left the queue, at most.
+        crowd: Items that must wait before a batch leaves beside another one.
         measure: Tells what must be known of an item. What it raises is its caller's.
         observer: Is told what happens.
     """
@@ -105,6 +106,7 @@ class Batcher(Generic[Item, Result]):
         budget: Budget,
         capacity: int,
         in_flight: int = PREPARED_AHEAD,
+        crowd: int = 1,
         measure: Callable[[Item], Measure] = lambda _: Measure(),
         observer: Observer | None = None,
     ) -> None:
@@ -112,6 +114,7 @@ class Batcher(Generic[Item, Result]):
         self._name = name
         self._budget = budget
         self._in_flight = in_flight
+        self._crowd = crowd
         self._measure = measure
         self._observer = observer or Nobody()
         self._room = Places(capacity)
@@ -187,7 +190,7 @@ class Batcher(Generic[Item, Result]):
         if not len(self._queue) or len(self._running) >= self._in_flight:
             return []
         batch, is_full = self._gather()
-        if self._running and not is_full:
+        if self._running and (not is_full or len(self._queue) < self._crowd):
             return []
         taken = set(map(id, batch))
         self._queue.keep(lambda entry: id(entry) not in taken)

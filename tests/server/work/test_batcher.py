@@ -116,6 +116,27 @@ def test_one_full_batch_is_sent_ahead_and_no_second() -> None:
     assert machine.batches == [[0, 1], [2, 3], [4, 5]]
 
 
+def test_a_batch_leaves_beside_another_only_where_a_crowd_waits() -> None:
+    machine = Machine()
+
+    async def scene() -> None:
+        batcher = _batcher(machine.run, max_batch=1, capacity=16, crowd=2)
+        machine.free.clear()
+        tasks = [asyncio.create_task(batcher.submit(0))]
+        await _until(lambda: machine.batches == [[0]])
+        tasks.append(asyncio.create_task(batcher.submit(1)))
+        await asyncio.sleep(0.01)
+        assert machine.batches == [[0]]
+        tasks.append(asyncio.create_task(batcher.submit(2)))
+        await _until(lambda: len(machine.batches) == 2)
+        machine.free.set()
+        assert await asyncio.gather(*tasks) == [0, 2, 4]
+        await batcher.close()
+
+    asyncio.run(scene())
+    assert machine.batches == [[0], [1], [2]]
+
+
 def test_a_caller_that_leaves_the_queue_costs_nothing() -> None:
     machine = Machine()
 
@@ -492,6 +513,7 @@ def _batcher(
     max_batch: int,
     capacity: int,
     max_cost: int | None = None,
+    crowd: int = 1,
     measure: Callable[[int], Measure] = lambda _: Measure(),
     observer: Observer | None = None,
 ) -> Batcher[int, int]:
@@ -500,6 +522,7 @@ def _batcher(
         name="numbers",
         budget=Budget(max_batch, max_cost),
         capacity=capacity,
+        crowd=crowd,
         measure=measure,
         observer=observer,
     )
