@@ -137,7 +137,7 @@ class Segmenter:
             budget=Budget(engine.max_batch, max_batch_pixels),
             capacity=2 * room,
             in_flight=engine.runs_at_once if engine.provider == CPU else PREPARED_AHEAD,
-            # Side by side more is done; one after the other, each is answered sooner. It takes several who wait.
+            # Side by side more is done, one after the other each is answered sooner: it takes a crowd.
             crowd=engine.runs_at_once if engine.provider == CPU else 1,
             measure=_measure,
             observer=observer,
