@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from boxmask.v1 import labeling_pb2 as pb
 from boxmask.v1 import labeling_pb2_grpc as pb_grpc
@@ -29,11 +29,20 @@ if TYPE_CHECKING:
     from boxmask_server.wire.admission import Admission
     from boxmask_server.work.labeler import Limits
     from boxmask_server.work.model_store import Held, ModelStore
+    from boxmask_server.work.urgency import Urgency
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
+Response = TypeVar("Response", pb.PseudoLabelResponse, pb.SegmentResponse)
 Item = TypeVar("Item", pb.StreamPseudoLabelRequest, pb.StreamSegmentRequest)
 Reply = TypeVar("Reply", pb.StreamPseudoLabelResponse, pb.StreamSegmentResponse)
+
+
+class _Inside(NamedTuple):
+    held: Held
+    urgency: Urgency
+    arrival: float
+    waited_ms: float
 
 
 class LabelingService(pb_grpc.LabelingServiceServicer):
@@ -125,46 +134,47 @@ class LabelingService(pb_grpc.LabelingServiceServicer):
     async def _label(
         self, request: pb.PseudoLabelRequest, seconds: float | None, *, wait: bool
     ) -> pb.PseudoLabelResponse:
-        arrival = perf_counter()
-        urgency = urgency_of(request.priority, _usual(waits=wait), seconds)
-        size = len(request.image)
-        async with (
-            self._admission.enter(wait=wait, size=size, priority=urgency.priority),
-            self._store.use(request.bundle, request.version) as held,
-        ):
-            waited_ms = since(arrival)
+        async with self._admitted(request, seconds, wait=wait) as inside:
+            held, urgency = inside.held, inside.urgency
             wanted = wanted_of(request, held.class_names)
             labeler = held.pipelines.labeler
             answer = await labeler.pseudo_label(question_of(request, urgency))
             response = await labeler.pool.run_for(urgency, response_of, answer, wanted)
-        response.bundle, response.version = held.bundle, held.version
-        self._timed(response.timings, arrival, waited_ms)
-        return response
+        return self._finished(response, inside)
 
     async def _segment(
         self, request: pb.SegmentRequest, seconds: float | None, *, wait: bool
     ) -> pb.SegmentResponse:
-        arrival = perf_counter()
-        urgency = urgency_of(request.priority, _usual(waits=wait), seconds)
-        size = len(request.image)
-        async with (
-            self._admission.enter(wait=wait, size=size, priority=urgency.priority),
-            self._store.use(request.bundle, request.version) as held,
-        ):
-            waited_ms = since(arrival)
+        async with self._admitted(request, seconds, wait=wait) as inside:
+            held, urgency = inside.held, inside.urgency
             segmenter = held.pipelines.segmenter
             if segmenter is None:
                 raise ModelNotFoundError(LGSA, tuple(engine.network.name for engine in held.engines.all()))
             answer = await segmenter.segment(segment_question_of(request, urgency))
             response = await segmenter.pool.run_for(urgency, segment_response_of, answer)
-        response.bundle, response.version = held.bundle, held.version
-        self._timed(response.timings, arrival, waited_ms)
-        return response
+        return self._finished(response, inside)
 
-    def _timed(self, timings: pb.Timings, arrival: float, waited_ms: float) -> None:
-        timings.queue_ms += waited_ms
-        timings.total_ms = since(arrival)
-        self._watch.worked(timings)
+    @contextlib.asynccontextmanager
+    async def _admitted(
+        self, request: pb.PseudoLabelRequest | pb.SegmentRequest, seconds: float | None, *, wait: bool
+    ) -> AsyncIterator[_Inside]:
+        """Lets a request in, to the bundle that it asks for, while the block runs."""
+        arrival = perf_counter()
+        urgency = urgency_of(request.priority, _usual(waits=wait), seconds)
+        size = len(request.image)
+        async with (
+            self._admission.enter(wait=wait, size=size, priority=urgency.priority),
+            self._store.use(request.bundle, request.version) as held,
+        ):
+            yield _Inside(held, urgency, arrival, since(arrival))
+
+    def _finished(self, response: Response, inside: _Inside) -> Response:
+        """Writes who answered, and when."""
+        response.bundle, response.version = inside.held.bundle, inside.held.version
+        response.timings.queue_ms += inside.waited_ms
+        response.timings.total_ms = since(inside.arrival)
+        self._watch.worked(response.timings)
+        return response
 
     def _models(self, held: Held) -> list[pb.Model]:
         engines = sorted(held.engines.all(), key=lambda engine: engine.network.name)

@@ -199,11 +199,10 @@ class Batcher(Generic[Item, Result]):
 
     def _gather(self) -> tuple[list[_Entry[Item, Result]], bool]:
         """Returns what would leave: whose turn it is and the next of its kind; and whether it is full."""
-        first = self._queue.first()
         batch: list[_Entry[Item, Result]] = []
         cost = 0
         for entry in self._queue:
-            if entry.measure.kind != first.measure.kind:
+            if batch and entry.measure.kind != batch[0].measure.kind:
                 continue
             if batch and self._budget.cost is not None and cost + entry.measure.cost > self._budget.cost:
                 return batch, True

@@ -48,14 +48,6 @@ class Lanes(Generic[Item]):
         """Appends an item to its lane."""
         self._lanes[priority].append(item)
 
-    def first(self) -> Item:
-        """Returns the item that `pop` would take.
-
-        Raises:
-            StopIteration: None waits.
-        """
-        return next(iter(self))
-
     def pop(self) -> Item:
         """Takes the item whose turn it is.
 

@@ -136,7 +136,7 @@ class ModelStore:
         try:
             for bundle, folder in self._sources:
                 for place in find_versions(bundle, folder, self._versions):
-                    self._held.append(await self._opened(place))
+                    self._held.append(await self._opened(place, await _loaded(place)))
         except BaseException:
             await self._close_all()
             raise
@@ -206,10 +206,10 @@ class ModelStore:
     async def _taken(self, place: BundlePlace, held: Held | None) -> tuple[Held | None, Reload]:
         """Returns what is to be held at a place from now on, and how that came."""
         try:
-            bundle = await asyncio.to_thread(Bundle.load, place.folder)
+            bundle = await _loaded(place)
             if held is not None and _content(bundle) == held.content:
                 return held, Reload(place.bundle, place.version, Outcome.UNCHANGED)
-            return await self._opened(place), Reload(place.bundle, place.version, Outcome.LOADED)
+            return await self._opened(place, bundle), Reload(place.bundle, place.version, Outcome.LOADED)
         except Exception as error:  # whatever is wrong with it, what is held goes on
             if not isinstance(error, BoxmaskError):
                 logger.exception("loading %s failed", place.folder)
@@ -225,8 +225,7 @@ class ModelStore:
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
 
-    async def _opened(self, place: BundlePlace) -> Held:
-        bundle = await asyncio.to_thread(Bundle.load, place.folder)
+    async def _opened(self, place: BundlePlace, bundle: Bundle) -> Held:
         engines = await asyncio.to_thread(self._load, bundle)
         await asyncio.to_thread(check_probes, bundle, engines.all())
         async with AsyncExitStack() as stack:
@@ -253,6 +252,10 @@ class ModelStore:
                 return held
         versions = tuple(held.version for held in bundles)
         raise ModelNotFoundError(version, versions, f"version of bundle {bundles[0].bundle!r}")
+
+
+async def _loaded(place: BundlePlace) -> Bundle:
+    return await asyncio.to_thread(Bundle.load, place.folder)
 
 
 def _content(bundle: Bundle) -> str:

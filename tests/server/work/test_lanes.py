@@ -28,7 +28,7 @@ def test_what_did_not_wait_while_others_passed_gets_no_turn_for_it() -> None:
 def test_looking_takes_no_turn() -> None:
     lanes = _lanes(bulk=[100], interactive=list(range(PATIENCE + 1)))
     for _ in range(100):
-        assert lanes.first() == 0
+        assert lanes.head() == 0
     assert list(lanes) == [*range(PATIENCE + 1), 100]
 
 
