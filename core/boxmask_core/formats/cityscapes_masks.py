@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from boxmask_core.atomic import write_bytes_atomically
-from boxmask_core.compositing import compose
-from boxmask_core.errors import DatasetError
-from boxmask_core.formats.class_names import require_known_classes, write_class_names
-from boxmask_core.formats.closing import ClosingWriter
-from boxmask_core.formats.flat_losses import flat_losses
+from boxmask_core.formats.class_names import write_class_names
+from boxmask_core.formats.label_maps import LabelMapWriter
 from boxmask_core.formats.semantic_masks import grey_png
 
 if TYPE_CHECKING:
@@ -32,7 +29,7 @@ _PER_CLASS = 1000
 _MAX_CLASSES = (1 << 16) // _PER_CLASS - 1
 
 
-class CityscapesWriter(ClosingWriter):
+class CityscapesWriter(LabelMapWriter):
     """Writes ``gtFine/KEY_gtFine_instanceIds.png``, ``..._labelIds.png`` and, last, ``class_names.txt``.
 
     Args:
@@ -44,15 +41,7 @@ class CityscapesWriter(ClosingWriter):
     """
 
     def __init__(self, out: Path, class_names: Sequence[str]) -> None:
-        if len(class_names) > _MAX_CLASSES:
-            problem = (
-                f"instance ids of 16 bits hold at most {_MAX_CLASSES} classes, but got {len(class_names)}"
-            )
-            raise DatasetError(out, f"{problem}; write COCO instead")
-        super().__init__()
-        self._out = out
-        self._class_names = tuple(class_names)
-        self._indices = {name: index for index, name in enumerate(class_names, start=1)}
+        super().__init__(out, class_names, most=_MAX_CLASSES, holder="instance ids of 16 bits")
 
     def write(self, image: MaskedImage) -> None:
         """Writes both maps of one image.
@@ -61,9 +50,7 @@ class CityscapesWriter(ClosingWriter):
             DatasetError: A class is not among the dataset's class names.
             OSError: The file system refuses.
         """
-        require_known_classes(image, self._indices)
-        maps = compose(image.width, image.height, image.masks, self._indices)
-        self.count(flat_losses(image, maps.objects))
+        maps = self.composed(image)
         ids = np.array([0, *self._instance_ids(image)], dtype=np.uint16)
         place = self._out / FOLDER / f"{image.key}_gtFine_labelIds.png"
         write_bytes_atomically(place, grey_png(maps.classes))

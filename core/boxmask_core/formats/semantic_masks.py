@@ -9,11 +9,7 @@ import yaml
 from PIL import Image
 
 from boxmask_core.atomic import write_bytes_atomically
-from boxmask_core.compositing import compose
-from boxmask_core.errors import DatasetError
-from boxmask_core.formats.class_names import require_known_classes
-from boxmask_core.formats.closing import ClosingWriter
-from boxmask_core.formats.flat_losses import flat_losses
+from boxmask_core.formats.label_maps import LabelMapWriter
 from boxmask_core.formats.yolo import CONFIG
 from boxmask_core.palette import BACKGROUND, VOID
 
@@ -31,7 +27,7 @@ _MAX_CLASSES = VOID - 1
 _HEADER = "# Masks made from boxes by boxmask. The images belong beside masks, in a folder images.\n"
 
 
-class SemanticWriter(ClosingWriter):
+class SemanticWriter(LabelMapWriter):
     """Writes ``masks/KEY.png`` and, last, ``data.yaml`` with ``masks_dir: masks``.
 
     Index 0 is the background, a class of its own as the format asks for; 255 would be ignored, and no pixel
@@ -46,14 +42,7 @@ class SemanticWriter(ClosingWriter):
     """
 
     def __init__(self, out: Path, class_names: Sequence[str]) -> None:
-        if len(class_names) > _MAX_CLASSES:
-            problem = (
-                f"class indices of 8 bits hold at most {_MAX_CLASSES} classes, but got {len(class_names)}"
-            )
-            raise DatasetError(out, f"{problem}; write COCO instead")
-        super().__init__()
-        self._out = out
-        self._indices = {name: index for index, name in enumerate(class_names, start=1)}
+        super().__init__(out, class_names, most=_MAX_CLASSES, holder="class indices of 8 bits")
 
     def write(self, image: MaskedImage) -> None:
         """Writes the class map of one image.
@@ -62,9 +51,7 @@ class SemanticWriter(ClosingWriter):
             DatasetError: A class is not among the dataset's class names.
             OSError: The file system refuses.
         """
-        require_known_classes(image, self._indices)
-        maps = compose(image.width, image.height, image.masks, self._indices)
-        self.count(flat_losses(image, maps.objects))
+        maps = self.composed(image)
         self.count({MERGED_INSTANCES: len(image.masks)})
         write_bytes_atomically(self._out / "masks" / f"{image.key}.png", grey_png(maps.classes))
 

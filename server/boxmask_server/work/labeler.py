@@ -25,10 +25,10 @@ from boxmask_server.work.host_steps import (
     filled_mask,
     grabcut_mask,
     open_image,
-    pixels_of,
     since,
     timed,
 )
+from boxmask_server.work.image_room import image_room
 from boxmask_server.work.places import Places
 from boxmask_server.work.urgency import AT_ONCE, Urgency
 
@@ -236,16 +236,15 @@ class PseudoLabeler:
         start = perf_counter()
         self._check(question)
         urgency, limit = question.urgency, self.limits.max_pixels
-        async with self._open_images.hold(priority=urgency.priority):
-            pixels, header_ms = await self.pool.run_for(
-                urgency, timed, pixels_of, question.image, limit, question.what
+        async with (
+            self._open_images.hold(priority=urgency.priority),
+            image_room(self.pool, urgency, question.image, limit, question.what) as header_ms,
+        ):
+            image, decode_ms = await self.pool.run_for(
+                urgency, timed, open_image, question.image, question.instances, limit, question.what
             )
-            async with self.pool.pixels.hold(pixels, urgency.priority):
-                image, decode_ms = await self.pool.run_for(
-                    urgency, timed, open_image, question.image, question.instances, limit, question.what
-                )
-                waited_ms = max(since(start) - header_ms - decode_ms, 0.0)
-                boxes = await all_results(self._one_box(image, each, question) for each in question.instances)
+            waited_ms = max(since(start) - header_ms - decode_ms, 0.0)
+            boxes = await all_results(self._one_box(image, each, question) for each in question.instances)
         uses_network = self._engine is not None and question.method is Method.CFS
         return Answer(
             width=image.shape[1],

@@ -67,7 +67,7 @@ class Places:
         return priority is not Priority.BULK or self._taken_by_bulk + amount <= self._bulk_capacity
 
     async def _take(self, amount: int, priority: Priority) -> None:
-        if not self._waiting.waiting(priority) and self._fits(amount, priority):
+        if self.has_room(amount, priority):
             self._book(amount, priority)
             return
         place = asyncio.get_running_loop().create_future()

@@ -20,7 +20,8 @@ from boxmask_server.networks.cuda import CPU
 from boxmask_server.work.batcher import PREPARED_AHEAD, Batcher, Budget, Measure
 from boxmask_server.work.concurrency import all_results
 from boxmask_server.work.device_runs import DeviceRuns
-from boxmask_server.work.host_steps import pixels_of, since, timed
+from boxmask_server.work.host_steps import since
+from boxmask_server.work.image_room import image_room
 from boxmask_server.work.labeler import Limits, Timings
 from boxmask_server.work.places import Places
 from boxmask_server.work.segmentation_steps import conclude, show
@@ -169,10 +170,7 @@ class Segmenter:
         self._check(question)
         urgency, limit = question.urgency, self.limits.max_pixels
         async with self._open_images.hold(priority=urgency.priority):
-            pixels, header_ms = await self.pool.run_for(
-                urgency, timed, pixels_of, question.image, limit, question.what
-            )
-            async with self.pool.pixels.hold(pixels, urgency.priority):
+            async with image_room(self.pool, urgency, question.image, limit, question.what) as header_ms:
                 shown = await self.pool.run_for(urgency, show, question, self._engine.buckets, limit)
             asked = perf_counter()
             found = await all_results(self._showing(picture, urgency) for picture in shown.pictures)
