@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from boxmask_core.compositing import Overlaps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,6 +14,22 @@ if TYPE_CHECKING:
     from boxmask_convert.server_access import ServerAccess
     from boxmask_core.engines import CrfEngine, GrabCutEngine
     from boxmask_core.formats.voc import VocOrigin
+
+
+SizeMismatch = Literal["error", "scale", "image"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of several equal parts of a dataset.
+
+    Attributes:
+        index: Which, from 0.
+        count: How many there are.
+    """
+
+    index: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +52,17 @@ class Settings:
         voc_origin: Whether VOC boxes count from 1 or from 0.
         limit: Most images, or None for all.
         report: Whether report.html is written.
-        overwrite: Whether an earlier conversion in ``out`` is replaced.
+        overwrite: Whether a conversion to another format in ``out`` is replaced.
+        overlaps: Who owns a pixel that several masks claim, where a format gives each pixel to one.
+        void_below: Quality under which a label map does not trust a mask, or None to trust all.
+        allow_lossy: Whether a format may be written that cannot hold the masks as they are.
+        size_mismatch: What becomes of an image whose size is not the declared one: "error" fails it, "scale"
+            scales its boxes to the image, "image" takes the boxes as they are.
+        images: Where the images are if not where the dataset says, a folder or a URL.
+        engine: "local" makes the masks in this process or by the server; "ray" on a Ray cluster.
+        shard: The part of the dataset that this process works on, or None for all.
+        retry_failed: Whether images that failed in an earlier run are asked about again.
+        max_errors: Most images that may fail before the run gives up, or None for any number.
     """
 
     data: Path
@@ -53,6 +81,15 @@ class Settings:
     limit: int | None = None
     report: bool = True
     overwrite: bool = False
+    overlaps: Overlaps = field(default_factory=Overlaps)
+    void_below: float | None = None
+    allow_lossy: bool = False
+    size_mismatch: SizeMismatch = "error"
+    images: str | None = None
+    engine: Literal["local", "ray"] = "local"
+    shard: Shard | None = None
+    retry_failed: bool = False
+    max_errors: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -12,6 +13,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from boxmask_core.instances import InstanceMask
+
+OverlapPolicy = Literal["area", "order", "score", "priority", "void"]
+"""Who owns a pixel that several masks claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlaps:
+    """How a label map decides between masks that claim the same pixel.
+
+    Attributes:
+        policy: "area": the smaller box lies on top; "order": what comes later in the dataset; "score": the
+            mask of higher quality; "priority": the class named earlier in ``priority``; "void": nobody, the
+            pixel is void. Ties fall back to "area".
+        priority: Class names, the one on top first; classes that are not named lie below all that are.
+    """
+
+    policy: OverlapPolicy = "area"
+    priority: tuple[str, ...] = ()
+
 
 _MAX_8_BIT_OBJECTS = 254
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from boxmask_core.boxes import Box
     from boxmask_core.grabcut import Proposal
+    from boxmask_core.quality import Signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,13 @@ class InstanceMask:
         instance: The question.
         proposal: Its mask, cropped to the box, and the fallback that gave it.
         quality: How far the mask can be trusted, 0 to 1; see `boxmask_core.quality`.
+        signals: What the quality was judged by, or None where that is not known, as in most files.
     """
 
     instance: Instance
     proposal: Proposal
     quality: float
+    signals: Signals | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ stands in for a mask scores 0. `benchmarks/quality.py` measures how well the sco
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,26 @@ if TYPE_CHECKING:
 
     from boxmask_core.boxes import Window
     from boxmask_core.grabcut import Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What can be said of one mask without ground truth; None where no network answered.
+
+    Attributes:
+        certainty: Mean of ``|2p - 1|`` over the box, p being the network's probability, 0 to 1.
+        agreement: IoU of the network's own mask with the mask that is answered, 0 to 1.
+        tightness: IoU of the mask's bounding box with the box, 0 to 1.
+        fill: Share of the box's pixels that are foreground, 0 to 1.
+        parts: Number of 8-connected parts.
+    """
+
+    certainty: float | None
+    agreement: float | None
+    tightness: float
+    fill: float
+    parts: int
+
 
 STAND_INS = frozenset(
     {Fallback.TINY_BOX, Fallback.CONSTANT_COLOUR, Fallback.EMPTY_FOREGROUND, Fallback.SMALL_MASK}

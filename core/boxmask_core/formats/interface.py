@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from boxmask_core.compositing import Overlaps
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -27,6 +29,20 @@ class RecordError:
     key: str
     path: Path
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriterOptions:
+    """What a user decides about written masks; each format heeds what it can express.
+
+    Attributes:
+        overlaps: Who owns a pixel that several masks claim, where a format gives each pixel to one.
+        void_below: Masks of lower quality are not written into label maps: their box becomes void, but where
+            a trusted mask claims it. None trusts all.
+    """
+
+    overlaps: Overlaps = field(default_factory=Overlaps)
+    void_below: float | None = None
 
 
 class DetectionDataset(Protocol):
