@@ -12,6 +12,7 @@ from boxmask_core.bundle import AnySize, FixedSize
 from boxmask_core.grabcut import Fallback, Proposal
 from boxmask_core.instances import InstanceMask
 from boxmask_core.palette import decode_indexed_png
+from boxmask_core.quality import Signals
 from boxmask_core.rle import decode_rle
 
 if TYPE_CHECKING:
@@ -146,7 +147,21 @@ def _mask(mask: pb.InstanceMask, instance: Instance) -> InstanceMask:
         raise malformed(f"expected a COCO RLE and a known fallback for instance {instance.id!r}")
     window = Window(mask.window.x0, mask.window.y0, mask.window.x1, mask.window.y1)
     pixels = decode_rle(mask.coco_rle, window.height, window.width)
-    return InstanceMask(instance, Proposal(window, pixels, FALLBACKS[mask.fallback]), mask.quality)
+    proposal = Proposal(window, pixels, FALLBACKS[mask.fallback])
+    signals = _signals(mask.signals) if mask.HasField("signals") else None
+    return InstanceMask(instance, proposal, mask.quality, signals)
+
+
+def _signals(signals: pb.Signals) -> Signals:
+    return Signals(
+        certainty=signals.certainty if signals.HasField("certainty") else None,
+        agreement=signals.agreement if signals.HasField("agreement") else None,
+        tightness=signals.tightness,
+        fill=signals.fill,
+        parts=signals.parts,
+        separation=signals.separation if signals.HasField("separation") else None,
+        rivalry=signals.rivalry if signals.HasField("rivalry") else None,
+    )
 
 
 def _input_size(model: pb.Model) -> InputSize:

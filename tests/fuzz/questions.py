@@ -17,7 +17,7 @@ from boxmask_core.instances import Instance
 from boxmask_core.segmentation import canvas_for, checked_scales
 from boxmask_server.wire.converters import MAX_CLASSES, question_of, wanted_of
 from boxmask_server.wire.segment_converters import segment_question_of
-from boxmask_server.work.host_steps import cfs_mask, filled_mask, grabcut_mask
+from boxmask_server.work.host_steps import beside_each_other, cfs_mask, filled_mask, grabcut_mask
 from tests.fuzz.damage import damaged
 from tests.fuzz.target import Target
 
@@ -135,7 +135,7 @@ def _scene_masked(scene: Scene) -> None:
             cfs_mask(image, instance, probability, crop.window, refine=True, engine="boxmask"),
             cfs_mask(image, instance, probability, crop.window, refine=False, engine="boxmask"),
         ]
-    for mask in masks:
+    for mask in (*masks, *beside_each_other(masks)):
         window = mask.proposal.window
         assert window == window.clipped(width, height)
         assert mask.proposal.mask.shape == (window.height, window.width)

@@ -305,6 +305,7 @@ class InstanceMask(_message.Message):
     AREA_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
     FALLBACK_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The id that came with the instance."""
     coco_rle: _builtins.bytes
@@ -321,6 +322,10 @@ class InstanceMask(_message.Message):
     def window(self) -> Global___PixelWindow:
         """Where the mask lies: the box's pixels inside the image. Outside the window all is background."""
 
+    @_builtins.property
+    def signals(self) -> Global___Signals:
+        """What the quality was judged by. A server that is older than this field leaves it out."""
+
     def __init__(
         self,
         *,
@@ -331,16 +336,80 @@ class InstanceMask(_message.Message):
         area: _builtins.int = ...,
         quality: _builtins.float = ...,
         fallback: Global___Fallback.ValueType = ...,
+        signals: Global___Signals | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["coco_rle", b"coco_rle", "mask", b"mask", "png", b"png", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["coco_rle", b"coco_rle", "mask", b"mask", "png", b"png", "signals", b"signals", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["area", b"area", "coco_rle", b"coco_rle", "fallback", b"fallback", "id", b"id", "mask", b"mask", "png", b"png", "quality", b"quality", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["area", b"area", "coco_rle", b"coco_rle", "fallback", b"fallback", "id", b"id", "mask", b"mask", "png", b"png", "quality", b"quality", "signals", b"signals", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_mask: _TypeAlias = _typing.Literal["coco_rle", "png"]  # noqa: Y015
     _WhichOneofArgType_mask: _TypeAlias = _typing.Literal["mask", b"mask"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_mask) -> _WhichOneofReturnType_mask | None: ...
 
 Global___InstanceMask: _TypeAlias = InstanceMask  # noqa: Y015
+
+@_typing.final
+class Signals(_message.Message):
+    """What can be said of one mask without ground truth. Doubles, so that they are the same on both sides."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTAINTY_FIELD_NUMBER: _builtins.int
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    TIGHTNESS_FIELD_NUMBER: _builtins.int
+    FILL_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    SEPARATION_FIELD_NUMBER: _builtins.int
+    RIVALRY_FIELD_NUMBER: _builtins.int
+    certainty: _builtins.float
+    """Mean of |2p - 1| over the box, p being the network's probability, 0 to 1. Absent where no network answered."""
+    agreement: _builtins.float
+    """IoU of the network's own mask with the mask that is answered, 0 to 1. Absent likewise."""
+    tightness: _builtins.float
+    """IoU of the mask's bounding box with the box, 0 to 1."""
+    fill: _builtins.float
+    """Share of the box's pixels that are foreground, 0 to 1."""
+    parts: _builtins.int
+    """Number of 8-connected parts."""
+    separation: _builtins.float
+    """How unlike the mask's colours are to those of the rest of the expanded box: 1 less the Bhattacharyya coefficient
+    of their histograms, 0 to 1. Absent where it is not known.
+    """
+    rivalry: _builtins.float
+    """The largest IoU of the mask with another mask of the answer, 0 to 1. Absent where it is not known."""
+    def __init__(
+        self,
+        *,
+        certainty: _builtins.float | None = ...,
+        agreement: _builtins.float | None = ...,
+        tightness: _builtins.float = ...,
+        fill: _builtins.float = ...,
+        parts: _builtins.int = ...,
+        separation: _builtins.float | None = ...,
+        rivalry: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agreement", b"_agreement", "_certainty", b"_certainty", "_rivalry", b"_rivalry", "_separation", b"_separation", "agreement", b"agreement", "certainty", b"certainty", "rivalry", b"rivalry", "separation", b"separation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agreement", b"_agreement", "_certainty", b"_certainty", "_rivalry", b"_rivalry", "_separation", b"_separation", "agreement", b"agreement", "certainty", b"certainty", "fill", b"fill", "parts", b"parts", "rivalry", b"rivalry", "separation", b"separation", "tightness", b"tightness"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agreement: _TypeAlias = _typing.Literal["agreement"]  # noqa: Y015
+    _WhichOneofArgType__agreement: _TypeAlias = _typing.Literal["_agreement", b"_agreement"]  # noqa: Y015
+    _WhichOneofReturnType__certainty: _TypeAlias = _typing.Literal["certainty"]  # noqa: Y015
+    _WhichOneofArgType__certainty: _TypeAlias = _typing.Literal["_certainty", b"_certainty"]  # noqa: Y015
+    _WhichOneofReturnType__rivalry: _TypeAlias = _typing.Literal["rivalry"]  # noqa: Y015
+    _WhichOneofArgType__rivalry: _TypeAlias = _typing.Literal["_rivalry", b"_rivalry"]  # noqa: Y015
+    _WhichOneofReturnType__separation: _TypeAlias = _typing.Literal["separation"]  # noqa: Y015
+    _WhichOneofArgType__separation: _TypeAlias = _typing.Literal["_separation", b"_separation"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agreement) -> _WhichOneofReturnType__agreement | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__certainty) -> _WhichOneofReturnType__certainty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rivalry) -> _WhichOneofReturnType__rivalry | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__separation) -> _WhichOneofReturnType__separation | None: ...
+
+Global___Signals: _TypeAlias = Signals  # noqa: Y015
 
 @_typing.final
 class Timings(_message.Message):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from boxmask_core.boxes import Window
     from boxmask_core.instances import InstanceMask
+    from boxmask_core.quality import Signals
     from boxmask_server.networks.cfs_engine import CfsEngine
     from boxmask_server.networks.segmentation_engine import SegmentationEngine
     from boxmask_server.work.labeler import Answer, Limits, Timings
@@ -251,7 +252,21 @@ def _mask(mask: InstanceMask, *, as_png: bool) -> pb.InstanceMask:
         message.png = png_of(pixels)
     else:
         message.coco_rle = encode_rle(pixels)
+    if mask.signals is not None:
+        message.signals.CopyFrom(_signals(mask.signals))
     return message
+
+
+def _signals(signals: Signals) -> pb.Signals:
+    return pb.Signals(
+        certainty=signals.certainty,
+        agreement=signals.agreement,
+        tightness=signals.tightness,
+        fill=signals.fill,
+        parts=signals.parts,
+        separation=signals.separation,
+        rivalry=signals.rivalry,
+    )
 
 
 def _window(window: Window) -> pb.PixelWindow:

@@ -16,6 +16,7 @@ from boxmask_core.errors import (
     AuthenticationError,
     BoxmaskError,
     BundleError,
+    ClusterError,
     DatasetError,
     DeadlineError,
     DeviceError,
@@ -29,12 +30,14 @@ from boxmask_core.errors import (
     ListenError,
     MissingExtraError,
     ModelNotFoundError,
+    OutputError,
     ParityError,
     PermissionDeniedError,
     QueueFullError,
     SettingsError,
     TooManyBoxesError,
     TooManyCallsError,
+    TooManyFailuresError,
     TrainingError,
 )
 from boxmask_server.operation.call import CURRENT
@@ -95,6 +98,9 @@ RULES: dict[type[BoxmaskError], Rule] = {
     SettingsError: _INTERNAL,
     TrainingError: _INTERNAL,
     ParityError: _INTERNAL,
+    OutputError: _INTERNAL,
+    TooManyFailuresError: _INTERNAL,
+    ClusterError: _INTERNAL,
 }
 
 

@@ -1,15 +1,14 @@
-"""What the host does for one question: open the image, make one mask. Run in the host pool."""
+"""What the host does for one question: open the image, make and judge its masks. Run in the host pool."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from boxmask_core.crops import probability_in_image
 from boxmask_core.errors import ImageTooLargeError, InvalidBoxError
 from boxmask_core.grabcut import (
-    Fallback,
-    Proposal,
     cfs_proposal,
     coarse_proposal,
     filled_box,
@@ -17,7 +16,8 @@ from boxmask_core.grabcut import (
 )
 from boxmask_core.images import decode, read_header
 from boxmask_core.instances import InstanceMask
-from boxmask_core.quality import score
+from boxmask_core.quality import measured, score
+from boxmask_core.rivalry import rivalries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from boxmask_core.boxes import Window
     from boxmask_core.engines import GrabCutEngine
+    from boxmask_core.grabcut import Proposal
     from boxmask_core.instances import Instance
+    from boxmask_core.quality import Signals
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -86,13 +88,13 @@ def filled_mask(image: NDArray[np.uint8], instance: Instance) -> InstanceMask:
     """Answers with the box itself."""
     height, width = image.shape[:2]
     proposal = filled_box((width, height), instance.box)
-    return InstanceMask(instance, proposal, score(proposal))
+    return _judged(instance, proposal, measured(image, instance.box, proposal))
 
 
 def grabcut_mask(image: NDArray[np.uint8], instance: Instance, *, engine: GrabCutEngine) -> InstanceMask:
     """Answers with the coarse GrabCut proposal."""
     proposal = coarse_proposal(image, instance.box, engine=engine)
-    return InstanceMask(instance, proposal, score(proposal))
+    return _judged(instance, proposal, measured(image, instance.box, proposal))
 
 
 def cfs_mask(
@@ -118,6 +120,21 @@ def cfs_mask(
     part, visible = probability_in_image(probability, window, (width, height))
     make = refine_proposal if refine else cfs_proposal
     proposal = make(image, instance.box, part, visible, engine=engine)
-    inside = part[proposal.window.relative_to(visible).slices()]
-    own = Proposal(proposal.window, inside > 0.5, Fallback.NONE)
-    return InstanceMask(instance, proposal, score(proposal, cfs=own, probability=part, window=visible))
+    signals = measured(image, instance.box, proposal, probability=part, window=visible)
+    return _judged(instance, proposal, signals)
+
+
+def beside_each_other(masks: Sequence[InstanceMask]) -> tuple[InstanceMask, ...]:
+    """Judges the masks of one image anew, now that each is known to have others beside it."""
+    found = rivalries([mask.proposal for mask in masks])
+    return tuple(map(_beside_rivals, masks, found))
+
+
+def _beside_rivals(mask: InstanceMask, rivalry: float) -> InstanceMask:
+    if mask.signals is None:
+        return mask
+    return _judged(mask.instance, mask.proposal, replace(mask.signals, rivalry=rivalry))
+
+
+def _judged(instance: Instance, proposal: Proposal, signals: Signals) -> InstanceMask:
+    return InstanceMask(instance, proposal, score(signals, proposal.fallback), signals)

@@ -21,6 +21,7 @@ from boxmask_server.work.batcher import PREPARED_AHEAD, Batcher, Budget, Measure
 from boxmask_server.work.concurrency import all_results
 from boxmask_server.work.device_runs import DeviceRuns
 from boxmask_server.work.host_steps import (
+    beside_each_other,
     cfs_mask,
     filled_mask,
     grabcut_mask,
@@ -107,8 +108,8 @@ class Timings:
         network_ms: Waiting for the network, queue and batch together: the longest of the boxes; of a
             segmentation, all views.
         inference_ms: The network's own work, a batch's time shared out among its items.
-        refine_ms: GrabCut, and resizing the probability; of a segmentation, carrying the scores back, and
-            the CRF.
+        refine_ms: GrabCut, resizing the probability, and judging the masks; of a segmentation, carrying the
+            scores back, and the CRF.
         total_ms: From the question to the masks.
         queue_ms: Waiting for a place, for workers and for the network, without work: the longest of the
             boxes.
@@ -245,17 +246,18 @@ class PseudoLabeler:
             )
             waited_ms = max(since(start) - header_ms - decode_ms, 0.0)
             boxes = await all_results(self._one_box(image, each, question) for each in question.instances)
+            masks, judge_ms = await self._beside_each_other([box.mask for box in boxes], urgency)
         uses_network = self._engine is not None and question.method is Method.CFS
         return Answer(
             width=image.shape[1],
             height=image.shape[0],
-            masks=tuple(box.mask for box in boxes),
+            masks=masks,
             timings=Timings(
                 decode_ms=header_ms + decode_ms,
                 crop_ms=sum(box.crop_ms for box in boxes),
                 network_ms=max((box.network_ms for box in boxes), default=0.0),
                 inference_ms=sum(box.inference_ms for box in boxes),
-                refine_ms=sum(box.refine_ms for box in boxes),
+                refine_ms=sum(box.refine_ms for box in boxes) + judge_ms,
                 total_ms=since(start),
                 queue_ms=waited_ms + max((box.queue_ms for box in boxes), default=0.0),
             ),
@@ -283,6 +285,13 @@ class PseudoLabeler:
             raise TooManyBoxesError(len(question.instances), self.limits.max_boxes)
         if question.method is Method.CFS:
             self._network()
+
+    async def _beside_each_other(
+        self, masks: list[InstanceMask], urgency: Urgency
+    ) -> tuple[tuple[InstanceMask, ...], float]:
+        if len(masks) < 2:
+            return tuple(masks), 0.0
+        return await self.pool.run_for(urgency, timed, beside_each_other, masks)
 
     async def _one_box(self, image: NDArray[np.uint8], instance: Instance, question: Question) -> _BoxAnswer:
         start = perf_counter()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import grpc
@@ -40,6 +41,9 @@ def test_masks_over_the_wire_are_those_of_the_pipeline(engine: CfsEngine, socket
             decoded = decode_rle(message.coco_rle, *mask.proposal.mask.shape)
             np.testing.assert_array_equal(decoded, mask.proposal.mask)
             assert message.quality == pytest.approx(mask.quality, abs=1e-6)
+            assert mask.signals is not None
+            for name, value in asdict(mask.signals).items():
+                assert getattr(message.signals, name) == value
         assert list(response.class_names) == ["cat", "dog", "person", "ear"]
         assert response.model_digest == engine.digest
         assert response.timings.total_ms > response.timings.decode_ms > 0

@@ -21,6 +21,7 @@ from boxmask_core.errors import (
 )
 from boxmask_core.grabcut import cfs_proposal, coarse_proposal, filled_box, refine_proposal
 from boxmask_core.instances import Instance
+from boxmask_core.quality import measured, score
 from boxmask_server.networks.cfs_engine import CfsEngine, CfsInput
 from boxmask_server.work import labeler as labeler_module
 from boxmask_server.work.host_pool import HostPool
@@ -57,6 +58,28 @@ def test_cfs_masks_are_those_of_the_steps_done_by_hand(engine: CfsEngine) -> Non
     assert (answer.width, answer.height) == (225, 150)
     assert answer.model_digest == engine.digest
     assert [mask.instance for mask in answer.masks] == [CAT, EAR, CORNER]
+
+
+def test_every_mask_says_what_its_quality_was_judged_by(engine: CfsEngine) -> None:
+    (mask,) = _ask(engine, Question(png("cat"), (CAT,))).masks
+    crop = network_crop(cat(), CAT.box, engine.input_size)
+    (probability,) = engine.run([CfsInput(crop.pixels, crop.box_mask, engine.label("cat"))])
+    part, visible = probability_in_image(probability, crop.window, (225, 150))
+    assert mask.signals == measured(cat(), CAT.box, mask.proposal, probability=part, window=visible)
+    assert mask.quality == score(mask.signals, mask.proposal.fallback)
+    for method in (Method.GRABCUT, Method.BOX):
+        (mask,) = _ask(None, Question(png("cat"), (CAT,), method)).masks
+        assert mask.signals == measured(cat(), CAT.box, mask.proposal)
+
+
+def test_a_box_that_is_asked_for_twice_is_trusted_less(engine: CfsEngine) -> None:
+    (alone,) = _ask(engine, Question(png("cat"), (CAT,))).masks
+    *twins, far = _ask(engine, Question(png("cat"), (CAT, CAT, CORNER))).masks
+    assert [twin.signals and twin.signals.rivalry for twin in twins] == [1.0, 1.0]
+    assert twins[0].quality == twins[1].quality < alone.quality
+    np.testing.assert_array_equal(twins[0].proposal.mask, alone.proposal.mask)
+    assert far.signals is not None
+    assert far.quality == score(far.signals, far.proposal.fallback)
 
 
 def test_without_refinement_the_mask_is_the_networks_own(engine: CfsEngine) -> None:
