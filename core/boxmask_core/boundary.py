@@ -16,12 +16,14 @@ import numpy as np
 
 from boxmask_core.errors import InvalidInputError
 from boxmask_core.evaluation import counted_pixels, mean_over_present, quotients
-from boxmask_core.palette import VOID
+from boxmask_core.palette import void_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from boxmask_core.palette import LabelArray
 
 DILATION_RATIO = 0.02
 """Width of boundary IoU's bands, as a part of the image's diagonal."""
@@ -34,12 +36,12 @@ class BoundaryIou:
     is an outline. Per class, IoU is the sum over all images of the bands' intersections over that of their
     unions.
 
-    Void pixels of the truth (255) are taken out of both maps before the bands are drawn. So nothing that is
+    Void pixels of the truth are taken out of both maps before the bands are drawn. So nothing that is
     predicted there counts, and the rim of void around an object is an outline of both. As with
     `ConfusionMatrix`, void in a prediction is no class.
 
     Args:
-        num_classes: Number of classes, background included; at most 255.
+        num_classes: Number of classes, background included.
         ratio: Width of the bands, as a part of the image's diagonal.
     """
 
@@ -47,14 +49,12 @@ class BoundaryIou:
         self._ratio = ratio
         self._intersection, self._union, self._truth = np.zeros((3, num_classes), dtype=np.int64)
 
-    def update(
-        self, prediction: NDArray[np.uint8], truth: NDArray[np.uint8], *, what: str = "label map"
-    ) -> None:
+    def update(self, prediction: LabelArray, truth: LabelArray, *, what: str = "label map") -> None:
         """Counts one image.
 
         Args:
-            prediction: uint8 class indices, ``(H, W)``.
-            truth: uint8 class indices, ``(H, W)``, 255 void.
+            prediction: Class indices, ``(H, W)``, the largest of the type void.
+            truth: Likewise, of the same type.
             what: Name of the image in error messages.
 
         Raises:
@@ -63,7 +63,7 @@ class BoundaryIou:
         counted = counted_pixels(prediction, truth, len(self._truth), what)
         width = band_width(truth.shape, self._ratio)
         for label in np.union1d(truth[counted], prediction[counted]):
-            if label == VOID:  # of the prediction
+            if label == void_of(prediction):  # of the prediction
                 continue
             true = boundary_band(truth == label, width)
             predicted = boundary_band((prediction == label) & counted, width)
@@ -110,7 +110,7 @@ def boundary_band(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
     return np.asarray(mask & (inner == 0))
 
 
-def trimap(truth: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+def trimap(truth: LabelArray, width: int) -> LabelArray:
     """Returns the truth near its outlines, and void elsewhere.
 
     A pixel stays if another label lies within ``width`` of it. Void is such a label, so the rim that VOC
@@ -118,7 +118,7 @@ def trimap(truth: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     without a rim, their border is one. The image's border is none.
 
     Args:
-        truth: uint8 class indices, ``(H, W)``, 255 void.
+        truth: Class indices, ``(H, W)``, the largest of the type void.
         width: How far from an outline, pixels, at least 1.
 
     Raises:
@@ -128,7 +128,9 @@ def trimap(truth: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
         raise InvalidInputError(f"expected a trimap at least 1 pixel wide, but got {width}")
     square = _square(width, truth.shape)
     near = cv2.erode(truth, square) != cv2.dilate(truth, square)
-    return np.where(near, truth, np.uint8(VOID))
+    kept: LabelArray = truth.copy()
+    kept[~near] = void_of(truth)
+    return kept
 
 
 def _square(width: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:

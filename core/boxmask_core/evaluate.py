@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 from tqdm import tqdm
 
 from boxmask_core.atomic import write_bytes_atomically
@@ -17,11 +19,13 @@ from boxmask_core.evaluation import ConfusionMatrix
 from boxmask_core.formats.class_names import CLASS_NAMES, written_class_names
 from boxmask_core.formats.keys import listed_keys, listed_lines
 from boxmask_core.formats.voc import VOC_CLASSES
-from boxmask_core.palette import decode_indexed_png
+from boxmask_core.palette import VOID, decode_label_map, void_of
 from boxmask_core.scores import Evaluation, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from boxmask_core.palette import LabelArray
 
 VOC_NAMES = ("background", *VOC_CLASSES)
 
@@ -68,11 +72,14 @@ def evaluate(
     boundary: bool = False,
     trimap_widths: Sequence[int] = (),
 ) -> Evaluation:
-    """Compares two folders of indexed PNG.
+    """Compares two folders of label maps, PNG of 8 or 16 bits.
+
+    Void of the truth is left out. Void of the prediction is wrong; beside that strict measure stand the
+    share of pixels that the prediction covers, and the IoU over these.
 
     Args:
         prediction: Folder of ``KEY.png``.
-        truth: Folder of ``KEY.png``, 255 void.
+        truth: Folder of ``KEY.png``; 255 is void, or 65535 in a map of 16 bits.
         keys: The images to compare.
         names: Class names in the order of class indices, the background first.
         chosen: Classes to give a mean of their own.
@@ -92,7 +99,7 @@ def evaluate(
     bands = BoundaryIou(len(names)) if boundary else None
     trimaps = {width: ConfusionMatrix(len(names)) for width in trimap_widths}
     for key in tqdm(keys, unit="img", disable=None, leave=False):
-        predicted, true = (_read(folder / f"{key}.png") for folder in (prediction, truth))
+        predicted, true = _of_one_depth(*(_read(folder / f"{key}.png") for folder in (prediction, truth)))
         region.update(predicted, true, what=key)
         if bands is not None:
             bands.update(predicted, true, what=key)
@@ -104,6 +111,8 @@ def evaluate(
         class_names=tuple(names),
         chosen=tuple(chosen),
         region=Scores.of(region, indices),
+        coverage=None if math.isnan(region.coverage()) else region.coverage(),
+        where_predicted=Scores.of(region.where_predicted(), indices),
         boundary=None if bands is None else Scores.of(bands, indices),
         trimaps={width: Scores.of(matrix, indices) for width, matrix in trimaps.items()},
     )
@@ -112,9 +121,11 @@ def evaluate(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="boxmask evaluate", description=__doc__)
     parser.add_argument(
-        "prediction", type=Path, metavar="PRED", help="folder of predicted KEY.png, indexed PNG"
+        "prediction", type=Path, metavar="PRED", help="folder of predicted KEY.png, indexed or greyscale"
     )
-    parser.add_argument("truth", type=Path, metavar="GT", help="folder of true KEY.png, 255 is left out")
+    parser.add_argument(
+        "truth", type=Path, metavar="GT", help="folder of true KEY.png, void (255) is left out"
+    )
     parser.add_argument(
         "--ids", type=Path, metavar="FILE", help="keys to compare, one a line (default: all of GT)"
     )
@@ -168,9 +179,23 @@ def _keys(truth: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _read(path: Path) -> Any:
+def _of_one_depth(first: LabelArray, second: LabelArray) -> tuple[LabelArray, LabelArray]:
+    """Returns both maps in 16 bits if one of them has so many."""
+    if first.dtype == second.dtype:
+        return first, second
+    return _widened(first), _widened(second)
+
+
+def _widened(labels: LabelArray) -> LabelArray:
+    wide = labels.astype(np.uint16)
+    if labels.dtype == np.uint8:
+        wide[labels == VOID] = void_of(wide)
+    return wide
+
+
+def _read(path: Path) -> LabelArray:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise DatasetError(path, f"the label map cannot be read: {error.strerror}") from error
-    return decode_indexed_png(data, what=str(path))
+    return decode_label_map(data, what=str(path))

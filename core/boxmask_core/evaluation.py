@@ -7,22 +7,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from boxmask_core.errors import InvalidMaskError
-from boxmask_core.palette import VOID
+from boxmask_core.palette import void_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from boxmask_core.palette import LabelArray
+
 
 class ConfusionMatrix:
     """Counts, for every pair of true and predicted class, the pixels that have it.
 
-    Void pixels of the truth (255) are not counted. Void in a prediction is no class, so it is wrong wherever
-    the truth is not void: nothing can be gained by leaving pixels out.
+    Void pixels of the truth (255, or 65535 in maps of 16 bits) are not counted. Void in a prediction is no
+    class, so it is wrong wherever the truth is not void: nothing can be gained by leaving pixels out.
+    `where_predicted` is the other view, which is worth nothing without `coverage`.
 
     Args:
-        num_classes: Number of classes, background included; at most 255.
+        num_classes: Number of classes, background included.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -35,14 +38,12 @@ class ConfusionMatrix:
         """int64 ``(classes, classes + 1)``: true class by predicted class, the last column void."""
         return self._counts.copy()
 
-    def update(
-        self, prediction: NDArray[np.uint8], truth: NDArray[np.uint8], *, what: str = "label map"
-    ) -> None:
+    def update(self, prediction: LabelArray, truth: LabelArray, *, what: str = "label map") -> None:
         """Counts one image.
 
         Args:
-            prediction: uint8 class indices, ``(H, W)``.
-            truth: uint8 class indices, ``(H, W)``, 255 void.
+            prediction: Class indices, ``(H, W)``, the largest of the type void.
+            truth: Likewise, of the same type.
             what: Name of the image in error messages.
 
         Raises:
@@ -50,9 +51,20 @@ class ConfusionMatrix:
         """
         counted = counted_pixels(prediction, truth, self._num_classes, what)
         rows, columns = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
-        columns[columns == VOID] = self._num_classes
+        columns[columns == void_of(prediction)] = self._num_classes
         pairs = np.bincount(rows * (self._num_classes + 1) + columns, minlength=self._counts.size)
         self._counts += pairs.reshape(self._counts.shape)
+
+    def coverage(self) -> float:
+        """Returns the share of the counted pixels whose prediction is not void, NaN where none is counted."""
+        total = int(self._counts.sum())
+        return int(self._counts[:, :-1].sum()) / total if total else float("nan")
+
+    def where_predicted(self) -> ConfusionMatrix:
+        """Returns the counts of the pixels alone whose prediction is not void."""
+        found = ConfusionMatrix(self._num_classes)
+        found._counts[:, :-1] = self._counts[:, :-1]
+        return found
 
     def iou(self) -> NDArray[np.float64]:
         """Returns the intersection over union per class, NaN where neither truth nor prediction has it."""
@@ -74,13 +86,13 @@ class ConfusionMatrix:
 
 
 def counted_pixels(
-    prediction: NDArray[np.uint8], truth: NDArray[np.uint8], num_classes: int, what: str
+    prediction: LabelArray, truth: LabelArray, num_classes: int, what: str
 ) -> NDArray[np.bool_]:
     """Returns which pixels of an image are evaluated: those whose truth is not void.
 
     Args:
-        prediction: uint8 class indices, ``(H, W)``.
-        truth: uint8 class indices, ``(H, W)``, 255 void.
+        prediction: Class indices, ``(H, W)``, the largest of the type void.
+        truth: Likewise, of the same type.
         num_classes: Number of classes, background included.
         what: Name of the image in error messages.
 
@@ -90,11 +102,12 @@ def counted_pixels(
     if prediction.shape != truth.shape:
         sizes = f"prediction and truth must have one size, but got {prediction.shape} and {truth.shape}"
         raise InvalidMaskError(what, sizes)
-    counted = np.asarray(truth != VOID)
+    counted = np.asarray(truth != void_of(truth))
     for labels, kind in ((truth[counted], "truth"), (prediction[counted], "prediction")):
-        classes = labels[labels != VOID]
+        void = void_of(labels)
+        classes = labels[labels != void]
         if classes.size and (largest := int(classes.max())) >= num_classes:
-            rule = f"class indices must be below {num_classes}, or {VOID} for void, but got {largest}"
+            rule = f"class indices must be below {num_classes}, or {void} for void, but got {largest}"
             raise InvalidMaskError(f"the {kind} of {what}", rule)
     return counted
 

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from boxmask_core.boxes import Box
     from boxmask_core.grabcut import Proposal
+    from boxmask_core.palette import LabelArray
     from boxmask_core.quality import Signals
 
 
@@ -123,12 +121,12 @@ class MaskedImage:
 
 @dataclass(frozen=True, slots=True)
 class LabelMaps:
-    """The flat form of one image's masks.
+    """The flat form of one image's masks; in both maps 0 is the background.
 
     Attributes:
-        classes: uint8, ``(H, W)``: class index, 0 background, 255 void.
-        objects: uint8 or uint16, ``(H, W)``: 1-based place of the instance, 0 background.
+        classes: ``(H, W)``: class index; uint8 with 255 void, or uint16 with 65535 void.
+        objects: ``(H, W)``: 1-based place of the instance; uint8 or uint16 with void alike.
     """
 
-    classes: NDArray[np.uint8]
-    objects: NDArray[np.uint8] | NDArray[np.uint16]
+    classes: LabelArray
+    objects: LabelArray

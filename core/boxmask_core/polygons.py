@@ -58,6 +58,20 @@ def bridged_polygon(mask: NDArray[np.bool_]) -> BridgedPolygon | None:
     return BridgedPolygon(points, len(parts) - 1, len(rings) - len(parts))
 
 
+def connected_parts(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """Returns the 8-connected parts, the largest first; of equal ones that which comes first.
+
+    Args:
+        mask: bool, ``(H, W)``.
+
+    Returns:
+        bool ``(H, W)``, one per part.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    order = sorted(range(1, count), key=lambda label: -int(stats[label, cv2.CC_STAT_AREA]))
+    return [labels == label for label in order]
+
+
 def _area(ring: NDArray[np.int32]) -> float:
     return float(cv2.contourArea(ring))
 

@@ -54,7 +54,9 @@ class Evaluation:
         images: Number of images.
         class_names: Names in the order of class indices, the background first.
         chosen: The classes that were asked for; empty where none were.
-        region: IoU over all pixels that are not void.
+        region: IoU over all pixels whose truth is not void; void of the prediction is wrong.
+        coverage: Share of these pixels whose prediction is not void, 0 to 1, None where there are none.
+        where_predicted: IoU over the covered pixels alone: the same as ``region`` where coverage is 1.
         boundary: Boundary IoU, None where it was not asked for.
         trimaps: IoU near the outlines of the truth, by width in pixels.
     """
@@ -63,6 +65,8 @@ class Evaluation:
     class_names: tuple[str, ...]
     chosen: tuple[str, ...]
     region: Scores
+    coverage: float | None
+    where_predicted: Scores
     boundary: Scores | None
     trimaps: Mapping[int, Scores]
 
@@ -72,6 +76,8 @@ class Evaluation:
         if self.chosen:
             fields["classes"] = self.chosen
         fields |= self._fields(self.region)
+        fields["coverage"] = self.coverage
+        fields["where_predicted"] = self._fields(self.where_predicted)
         if self.boundary is not None:
             fields["boundary"] = {"dilation_ratio": DILATION_RATIO, **self._fields(self.boundary)}
         if self.trimaps:
@@ -79,12 +85,22 @@ class Evaluation:
         return json.dumps(fields, indent=2).encode() + b"\n"
 
     def to_text(self) -> str:
-        """Returns the result as a table, in percent: a line per class of the truth, a column per measure."""
+        """Returns the result as a table, in percent: a line per class of the truth, a column per measure.
+
+        Where the prediction leaves pixels void there is a column for the rest of them, and a line for their
+        share.
+        """
         columns = {"IoU": self.region}
+        partial = self.coverage is not None and self.coverage < 1
+        if partial:
+            columns["where predicted"] = self.where_predicted
         if self.boundary is not None:
             columns["boundary"] = self.boundary
         columns |= {f"trimap {width}": scores for width, scores in self.trimaps.items()}
         rows = [(f"{self.images} images, in percent", list(columns)), *self._rows(list(columns.values()))]
+        if partial:
+            blanks = [""] * (len(columns) - 1)
+            rows.append(("coverage, pixels predicted not to be void", [_percent(self.coverage), *blanks]))
         margin = max(len(name) for name, _ in rows)
         widths = [max(6, len(name)) for name in columns]
         lines = [

@@ -2,7 +2,7 @@
 
 A pixel of the n-th instance of a class, counted from 0, is class * 1000 + n. A pixel of a class without an
 instance is the class alone: so Cityscapes marks groups, and so are crowds written, and instances beyond the
-1000th.
+1000th. Void is 255 in both maps: no class has that index, and 255 is what Cityscapes' training ids ignore.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import numpy as np
 
 from boxmask_core.atomic import write_bytes_atomically
 from boxmask_core.formats.class_names import write_class_names
+from boxmask_core.formats.interface import PLAIN
 from boxmask_core.formats.label_maps import LabelMapWriter
-from boxmask_core.formats.semantic_masks import grey_png
+from boxmask_core.palette import VOID, grey_png, void_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from boxmask_core.formats.interface import WriterOptions
     from boxmask_core.instances import MaskedImage
 
 FOLDER = "gtFine"
@@ -35,27 +37,41 @@ class CityscapesWriter(LabelMapWriter):
     Args:
         out: The folder to write to.
         class_names: Every class, at most 64; the first gets index 1, and 0 is the background.
+        options: Who owns a pixel that several masks claim, and which masks are trusted.
 
     Raises:
         DatasetError: More than 64 classes.
+        InvalidRequestError: The priority names a class that there is not.
     """
 
-    def __init__(self, out: Path, class_names: Sequence[str]) -> None:
-        super().__init__(out, class_names, most=_MAX_CLASSES, holder="instance ids of 16 bits")
+    def __init__(self, out: Path, class_names: Sequence[str], options: WriterOptions = PLAIN) -> None:
+        super().__init__(
+            out,
+            class_names,
+            options,
+            most=_MAX_CLASSES,
+            holder="instance ids of 16 bits",
+            instead="VOC, whose objects and classes are maps of their own, or COCO",
+        )
 
-    def write(self, image: MaskedImage) -> None:
+    def write(self, image: MaskedImage) -> tuple[str, ...]:
         """Writes both maps of one image.
+
+        Returns:
+            The ids of instances that lose every pixel to overlaps.
 
         Raises:
             DatasetError: A class is not among the dataset's class names.
+            InvalidMaskError: There are more than 65534 instances.
             OSError: The file system refuses.
         """
-        maps = self.composed(image)
-        ids = np.array([0, *self._instance_ids(image)], dtype=np.uint16)
-        place = self._out / FOLDER / f"{image.key}_gtFine_labelIds.png"
-        write_bytes_atomically(place, grey_png(maps.classes))
-        place = self._out / FOLDER / f"{image.key}_gtFine_instanceIds.png"
-        write_bytes_atomically(place, grey_png(ids[maps.objects]))
+        maps, hidden = self.composed(image)
+        ids = np.full(void_of(maps.objects) + 1, VOID, dtype=np.uint16)
+        ids[: len(image.masks) + 1] = [0, *self._instance_ids(image)]
+        for name, labels in (("labelIds", maps.classes), ("instanceIds", ids[maps.objects])):
+            place = self._out / FOLDER / f"{image.key}_gtFine_{name}.png"
+            write_bytes_atomically(place, grey_png(labels), sync=False)
+        return hidden
 
     def close(self) -> None:
         """Writes ``class_names.txt``."""

@@ -12,18 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from boxmask_core.atomic import open_atomically
-from boxmask_core.boxes import Box
-from boxmask_core.errors import DatasetError, InvalidInputError
-from boxmask_core.formats.class_names import require_known_classes
-from boxmask_core.formats.closing import BRIDGED_HOLES, EMPTY_MASK, ClosingWriter
-from boxmask_core.formats.edge_rings import edge_polygons
-from boxmask_core.formats.kept_masks import mask_bounds
+from boxmask_core.errors import DatasetError
+from boxmask_core.formats.closing import BRIDGED_HOLES
+from boxmask_core.formats.cvat_rle import pixels_of_runs
+from boxmask_core.formats.edge_rings import edge_polygons, filled_rings
+from boxmask_core.formats.interface import PLAIN
+from boxmask_core.formats.kept_masks import MASK_ERRORS, mask_bounds, read_flags, restored_mask
 from boxmask_core.formats.line_journal import LineJournal, compact_json, separator
-from boxmask_core.grabcut import Fallback, Proposal, filled_box
-from boxmask_core.instances import Flags, Instance, InstanceMask
+from boxmask_core.formats.whole_masks import WholeMaskWriter
 from boxmask_core.rle import decode_rle, encode_rle
 
 if TYPE_CHECKING:
@@ -33,12 +31,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from boxmask_core.boxes import Window
-    from boxmask_core.instances import MaskedImage
+    from boxmask_core.formats.interface import WriterOptions
+    from boxmask_core.grabcut import Proposal
+    from boxmask_core.instances import InstanceMask, MaskedImage
 
 INSTANCES = "instances.json"
+_KEPT = ("source_id", "quality", "fallback")
 
 
-class CocoMaskWriter(ClosingWriter):
+class CocoMaskWriter(WholeMaskWriter):
     """Writes ``instances.json``: one file, complete or absent, the same whatever the order of the images.
 
     While it runs, one line per image goes to a hidden part file, so memory does not grow with the masks;
@@ -47,36 +48,41 @@ class CocoMaskWriter(ClosingWriter):
     Args:
         out: The folder to write to.
         class_names: Every class; the first gets category id 1.
+        options: What the user decided; overlaps are kept, and ``void_below`` is refused.
         shapes: "rle" holds every mask; "polygons" is one ring per part along the edges of pixels, a hole
             joined to its ring by a bridge of zero width, for COCO's format knows none: COCO's own rasteriser
             fills it to exactly the mask.
 
     Raises:
+        DatasetError: Masks that are not trusted are to become void.
         OSError: The file system refuses.
     """
 
     def __init__(
-        self, out: Path, class_names: Sequence[str], *, shapes: Literal["rle", "polygons"] = "rle"
+        self,
+        out: Path,
+        class_names: Sequence[str],
+        options: WriterOptions = PLAIN,
+        *,
+        shapes: Literal["rle", "polygons"] = "rle",
     ) -> None:
-        super().__init__()
+        super().__init__(out, class_names, options)
         self._shapes = shapes
         self._path = out / INSTANCES
-        self._class_names = tuple(class_names)
         self._categories = {name: index for index, name in enumerate(class_names, start=1)}
         self._journal = LineJournal(out, INSTANCES)
 
-    def write(self, image: MaskedImage) -> None:
+    def write(self, image: MaskedImage) -> tuple[()]:
         """Keeps the masks of one image.
 
         Raises:
             DatasetError: A class is not among the dataset's class names, or the key was written before.
             OSError: The file system refuses.
         """
-        require_known_classes(image, self._categories)
-        annotations = [self._annotation(mask, image) for mask in image.masks if mask.proposal.mask.any()]
-        self.count({EMPTY_MASK: len(image.masks) - len(annotations)})
+        annotations = [self._annotation(mask, image) for _, mask in self.filled(image)]
         fields = {"file_name": image.file_name, "width": image.width, "height": image.height}
         self._journal.add(image.key, {"image": fields, "annotations": annotations})
+        return ()
 
     def close(self) -> None:
         """Assembles ``instances.json`` and removes the part file."""
@@ -152,7 +158,7 @@ class CocoImage:
 
 
 class CocoMasks:
-    """The masks of a file that `CocoMaskWriter` wrote; they are decoded when asked for.
+    """The masks of a file that `CocoMaskWriter` or another wrote; they are decoded when asked for.
 
     Args:
         path: ``instances.json``, or the folder with it.
@@ -184,7 +190,8 @@ class CocoMasks:
             image: One of `images`.
 
         Returns:
-            Each instance with its source box, its mask cropped to that box, and its quality.
+            Each instance with its source box, its mask cropped to that box, and its quality; see
+            `boxmask_core.formats.kept_masks` for files that do not hold these.
 
         Raises:
             DatasetError: An annotation breaks the format.
@@ -192,38 +199,32 @@ class CocoMasks:
         return [self._decoded(annotation, image) for annotation in self._annotations[image.id]]
 
     def _decoded(self, annotation: Mapping[str, Any], image: CocoImage) -> InstanceMask:
+        size = (image.width, image.height)
         try:
-            x, y, width, height = annotation["box"]
-            instance = Instance(
-                Box(x, y, x + width, y + height),
-                self._categories[annotation["category_id"]],
-                Flags(**annotation["attributes"], crowd=bool(annotation["iscrowd"])),
-                annotation["source_id"],
-            )
-            shapes = annotation["segmentation"]
-            if isinstance(shapes, list):
-                mask = _decoded_polygons(shapes, image.width, image.height)
-            else:
-                mask = decode_rle(shapes["counts"].encode(), image.height, image.width)
-            fallback, quality = Fallback(annotation["fallback"]), float(annotation["quality"])
-            window = filled_box((image.width, image.height), instance.box).window
-        except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError) as error:
+            fields = {name: annotation[name] for name in _KEPT if name in annotation}
+            fields.setdefault("source_id", annotation.get("id", ""))
+            if "box" in annotation:
+                x, y, width, height = annotation["box"]
+                fields["source_box"] = x, y, x + width, y + height
+            flags = read_flags({**annotation.get("attributes", {}), "crowd": annotation.get("iscrowd", 0)})
+            class_name = self._categories[annotation["category_id"]]
+            pixels = _pixels(annotation["segmentation"], size)
+            return restored_mask(pixels, 0, 0, size, class_name, flags, fields)
+        except MASK_ERRORS as error:
             problem = f"annotation {annotation.get('id')} cannot be read as a mask: {error!r}"
             raise DatasetError(self._file, problem) from error
-        return InstanceMask(instance, Proposal(window, mask[window.slices()], fallback), quality)
+
+
+def _pixels(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Decodes polygons, compressed RLE, or RLE as a list of runs, bool ``(height, width)``."""
+    width, height = size
+    if isinstance(segmentation, list):
+        return filled_rings(segmentation, width, height)
+    counts = segmentation["counts"]
+    if isinstance(counts, list):
+        return pixels_of_runs(counts, height, width).T  # COCO's runs go down the columns
+    return decode_rle(counts.encode(), height, width)
 
 
 def _xywh(bounds: Window) -> list[int]:
     return [bounds.x0, bounds.y0, bounds.width, bounds.height]
-
-
-def _decoded_polygons(rings: list[list[int]], width: int, height: int) -> NDArray[np.bool_]:
-    """Fills polygons as COCO does, after a check: its rasteriser crashes on huge coordinates."""
-    if not rings:
-        raise ValueError("a mask must have a polygon, but got none")
-    for ring in rings:
-        points = np.asarray(ring, dtype=np.float64).reshape(-1, 2)
-        if len(points) < 3 or not ((points >= 0) & (points <= (width, height))).all():
-            raise ValueError(f"a polygon must be 3 points or more inside {width} x {height}, but got {ring}")
-    counts = coco_mask.merge(coco_mask.frPyObjects(rings, height, width))["counts"]
-    return decode_rle(counts if isinstance(counts, bytes) else counts.encode("ascii"), height, width)

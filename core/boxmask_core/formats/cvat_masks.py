@@ -14,10 +14,9 @@ from xml.sax.saxutils import escape, quoteattr
 from boxmask_core.atomic import open_atomically
 from boxmask_core.errors import DatasetError
 from boxmask_core.formats.annotated_boxes import truth
-from boxmask_core.formats.class_names import require_known_classes
-from boxmask_core.formats.closing import EMPTY_MASK, ClosingWriter
 from boxmask_core.formats.cvat import ANNOTATIONS, attributes, children, declared_size
 from boxmask_core.formats.cvat_rle import pixels_of_runs, row_runs
+from boxmask_core.formats.interface import PLAIN
 from boxmask_core.formats.kept_masks import (
     MASK_ERRORS,
     cropped,
@@ -28,6 +27,7 @@ from boxmask_core.formats.kept_masks import (
 )
 from boxmask_core.formats.keys import key_of
 from boxmask_core.formats.line_journal import LineJournal
+from boxmask_core.formats.whole_masks import WholeMaskWriter
 from boxmask_core.instances import Flags, MaskedImage
 
 if TYPE_CHECKING:
@@ -35,45 +35,47 @@ if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
+    from boxmask_core.formats.interface import WriterOptions
     from boxmask_core.instances import InstanceMask
 
 NO_XML = "texts with characters that XML cannot hold"
-_ATTRIBUTES = ("difficult", "truncated", "crowd", "source_box", "source_id", "quality", "fallback")
+_KEPT = ("source_box", "source_id", "quality", "fallback")
+_ATTRIBUTES = ("difficult", "truncated", "crowd", *_KEPT)
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold, escaped or not."""
 
 
-class CvatMaskWriter(ClosingWriter):
+class CvatMaskWriter(WholeMaskWriter):
     """Writes ``annotations.xml``: one file, complete or absent, the same whatever the order of the images.
 
     Args:
         out: The folder to write to.
         class_names: Every class.
+        options: What the user decided; overlaps are kept, and ``void_below`` is refused.
 
     Raises:
+        DatasetError: Masks that are not trusted are to become void.
         OSError: The file system refuses.
     """
 
-    def __init__(self, out: Path, class_names: Sequence[str]) -> None:
-        super().__init__()
+    def __init__(self, out: Path, class_names: Sequence[str], options: WriterOptions = PLAIN) -> None:
+        super().__init__(out, class_names, options)
         self._path = out / ANNOTATIONS
-        self._class_names = tuple(class_names)
         self._journal = LineJournal(out, ANNOTATIONS)
 
-    def write(self, image: MaskedImage) -> None:
+    def write(self, image: MaskedImage) -> tuple[()]:
         """Keeps the masks of one image.
 
         Raises:
             DatasetError: A class is not among the dataset's class names, or the key was written before.
             OSError: The file system refuses.
         """
-        require_known_classes(image, self._class_names)
-        masks = [_fields(mask) for mask in image.masks if mask.proposal.mask.any()]
-        self.count({EMPTY_MASK: len(image.masks) - len(masks)})
+        masks = [_fields(mask) for _, mask in self.filled(image)]
         head = {"name": image.file_name, "width": image.width, "height": image.height}
         texts = [image.file_name, *(mask.instance.id for mask in image.masks)]
         self.count({NO_XML: sum(map(bool, map(_NOT_XML.search, texts)))})
         self._journal.add(image.key, {"image": head, "masks": masks})
+        return ()
 
     def close(self) -> None:
         """Assembles ``annotations.xml`` and removes the part file."""
@@ -91,7 +93,7 @@ class CvatMaskWriter(ClosingWriter):
 
 
 def read_cvat_masks(path: Path) -> Iterator[MaskedImage]:
-    """Yields what `CvatMaskWriter` wrote, in the file's order.
+    """Yields what `CvatMaskWriter` wrote, in the file's order, and the masks of CVAT's own exports.
 
     Args:
         path: ``annotations.xml``, or the folder with it.
@@ -168,10 +170,12 @@ def _read(mask: Element, size: tuple[int, int]) -> InstanceMask:
     pixels = pixels_of_runs([int(run) for run in mask.get("rle", "").split(",")], width, height)
     noted = attributes(mask)
     flags = Flags(
-        difficult=truth(noted["difficult"]),
-        truncated=truth(noted["truncated"]),
+        difficult=truth(noted.get("difficult")),
+        truncated=truth(noted.get("truncated")),
         occluded=truth(mask.get("occluded")),
-        crowd=truth(noted["crowd"]),
+        crowd=truth(noted.get("crowd")),
     )
-    fields = {**noted, "source_box": noted["source_box"].split(",")}
+    fields: dict[str, Any] = {name: noted[name] for name in _KEPT if name in noted}
+    if "source_box" in fields:
+        fields["source_box"] = fields["source_box"].split(",")
     return restored_mask(pixels, left, top, size, mask.get("label", ""), flags, fields)

@@ -2,21 +2,26 @@
 
 Coordinates are pixel edges, so a single pixel is a square of side 1. Parts are 4-connected: where two pixels
 touch at a corner only, their rings stay apart. COCO's format knows no holes; a hole is joined to the ring of
-its part by a bridge of zero width, a walk to the nearest corner and back. COCO's rasteriser fills that to
-exactly the mask; a reader that counts edges in (``cv2.fillPoly``, and so supervision) draws a rim of a pixel
-too much at the right and at the bottom, as it does with every polygon of COCO's own.
+its part by a bridge of zero width, a walk to the nearest corner and back. Holes run the other way round, so
+they stay open whether a reader fills by parity or by winding. COCO's rasteriser fills that to exactly the
+mask; a reader that counts edges in (``cv2.fillPoly``, and so supervision) draws a rim of a pixel too much at
+the right and at the bottom, as it does with every polygon of COCO's own.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from boxmask_core.polygons import joined_rings
+from boxmask_core.rle import decode_rle
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
@@ -39,9 +44,35 @@ def edge_polygons(mask: NDArray[np.bool_]) -> tuple[list[NDArray[np.int32]], int
         if padded[y + 1, x + 1]:
             outer[int(parts[y + 1, x + 1])] = ring
         else:
-            holes.setdefault(int(parts[y, x + 1]), []).append(ring)
+            holes.setdefault(int(parts[y, x + 1]), []).append(ring[::-1])
     polygons = [joined_rings(ring, holes.get(part, [])) for part, ring in outer.items()]
     return polygons, sum(map(len, holes.values()))
+
+
+def filled_rings(rings: Sequence[object], width: int, height: int) -> NDArray[np.bool_]:
+    """Fills rings as COCO does, after a check: its rasteriser crashes on huge coordinates.
+
+    Args:
+        rings: Each ``[x0, y0, x1, y1, ...]`` or ``[[x0, y0], ...]``, pixels.
+        width: Width of the image, pixels.
+        height: Height of the image, pixels.
+
+    Returns:
+        bool, ``(height, width)``.
+
+    Raises:
+        ValueError: There is no ring, or one has fewer than 3 points or a point outside the image.
+    """
+    if not rings:
+        raise ValueError("a mask must have a polygon, but got none")
+    flat: list[list[Any]] = []
+    for ring in rings:
+        points = np.asarray(ring, dtype=np.float64).reshape(-1, 2)
+        if len(points) < 3 or not ((points >= 0) & (points <= (width, height))).all():
+            raise ValueError(f"a polygon must be 3 points or more inside {width} x {height}, but got {ring}")
+        flat.append(points.ravel().tolist())
+    counts = coco_mask.merge(coco_mask.frPyObjects(flat, height, width))["counts"]
+    return decode_rle(counts if isinstance(counts, bytes) else counts.encode("ascii"), height, width)
 
 
 def _rings(padded: NDArray[np.bool_]) -> list[NDArray[np.int32]]:

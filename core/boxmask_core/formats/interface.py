@@ -36,13 +36,18 @@ class WriterOptions:
     """What a user decides about written masks; each format heeds what it can express.
 
     Attributes:
-        overlaps: Who owns a pixel that several masks claim, where a format gives each pixel to one.
+        overlaps: Who owns a pixel that several masks claim, where a format gives each pixel to one; formats
+            that keep whole masks pass over it.
         void_below: Masks of lower quality are not written into label maps: their box becomes void, but where
-            a trusted mask claims it. None trusts all.
+            a trusted mask claims it. None trusts all. Formats without void refuse it.
     """
 
     overlaps: Overlaps = field(default_factory=Overlaps)
     void_below: float | None = None
+
+
+PLAIN = WriterOptions()
+"""Smaller boxes lie on top, and every mask is trusted."""
 
 
 class DetectionDataset(Protocol):
@@ -68,7 +73,11 @@ class DetectionDataset(Protocol):
 
 
 class MaskWriter(Protocol):
-    """Writes masks, one image at a time; every file that it writes is whole or absent.
+    """Writes masks, one image at a time; every file that it writes is whole or absent when the process dies.
+
+    The files of single images are not synced to the disk one by one, for that takes longer than writing
+    them: a caller that wants them to outlive a power failure syncs the folder before it calls the dataset
+    finished. Memory does not grow with the number of images.
 
     As a context manager it closes on success, and on an exception drops what is unfinished: the file that
     makes the folder a dataset is then not written.
@@ -76,13 +85,23 @@ class MaskWriter(Protocol):
 
     @property
     def losses(self) -> Counter[str]:
-        """What the format could not hold: a sentence, and how often."""
+        """What the format could not hold or was told to leave out: a sentence, and how often."""
 
-    def write(self, image: MaskedImage) -> None:
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is unusual about the files so far, in sentences for the user."""
+
+    def write(self, image: MaskedImage) -> tuple[str, ...]:
         """Writes one image's masks.
+
+        Returns:
+            The ids of instances that cannot be seen in what was written, because other masks own every pixel
+            that they claim; always empty where a format keeps whole masks. Instances whose mask is empty
+            anyway or is not trusted are not among them.
 
         Raises:
             DatasetError: A class is not among the dataset's class names.
+            InvalidMaskError: The image has more instances than a label map holds, 65534.
             OSError: The file system refuses.
         """
 

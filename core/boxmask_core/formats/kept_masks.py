@@ -2,6 +2,7 @@
 
 Foreign readers pass over it: ``source_box`` is the box that the mask was made from, ``[x0, y0, x1, y1]`` as
 in `Box`; ``source_id`` the instance's id; ``quality`` and ``fallback`` as in `InstanceMask` and `Proposal`.
+Masks that others wrote lack these: their box is that of their pixels, their id empty, their quality 1.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boxmask_core.boxes import Box, Window
-from boxmask_core.errors import DatasetError, InvalidInputError
+from boxmask_core.errors import InvalidInputError
 from boxmask_core.grabcut import Fallback, Proposal, filled_box
 from boxmask_core.instances import Flags, Instance, InstanceMask
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_FLAGS = ("difficult", "truncated", "occluded", "crowd")
 MASK_ERRORS = (KeyError, TypeError, ValueError, AttributeError, LookupError, InvalidInputError)
 """What reading a mask raises where the file breaks its format."""
 
@@ -56,12 +58,12 @@ def kept_fields(mask: InstanceMask) -> dict[str, Any]:
 
 def flag_fields(flags: Flags) -> dict[str, bool]:
     """Returns the flags by name."""
-    return {
-        "difficult": flags.difficult,
-        "truncated": flags.truncated,
-        "occluded": flags.occluded,
-        "crowd": flags.crowd,
-    }
+    return {name: getattr(flags, name) for name in _FLAGS}
+
+
+def read_flags(fields: Mapping[str, Any]) -> Flags:
+    """Returns the flags among fields that hold others beside them; what is missing is not set."""
+    return Flags(**{name: bool(fields.get(name)) for name in _FLAGS})
 
 
 def restored_mask(
@@ -82,19 +84,45 @@ def restored_mask(
         size: ``(width, height)`` of the image, pixels.
         class_name: Its class.
         flags: Its flags.
-        fields: What `kept_fields` gave.
+        fields: What `kept_fields` gave, and in files of others nothing.
 
     Raises:
-        KeyError: A field is missing; other members of `MASK_ERRORS` where one breaks its rule.
+        ValueError: The mask lies outside the image, or it has neither a pixel nor a box; other members of
+            `MASK_ERRORS` where a field breaks its rule.
+    """
+    full = placed(pixels, x, y, size)
+    box = Box(*map(float, fields["source_box"])) if "source_box" in fields else _box_of(full)
+    window = filled_box(size, box).window
+    proposal = Proposal(window, full[window.slices()], Fallback(fields.get("fallback", Fallback.NONE)))
+    instance = Instance(box, class_name, flags, str(fields.get("source_id", "")))
+    return InstanceMask(instance, proposal, float(fields.get("quality", 1.0)))
+
+
+def placed(pixels: NDArray[np.bool_], x: int, y: int, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Returns a crop in its place in the image, bool ``(height, width)``.
+
+    Args:
+        pixels: bool, the crop.
+        x: Its left edge, pixels.
+        y: Its top edge likewise.
+        size: ``(width, height)`` of the image, pixels.
+
+    Raises:
+        ValueError: It lies outside the image.
     """
     width, height = size
     rows, columns = pixels.shape
     if not (0 <= x <= width - columns and 0 <= y <= height - rows):
-        problem = f"a mask of {columns} x {rows} pixels at {x}, {y} does not fit {width} x {height}"
-        raise DatasetError(fields["source_id"], problem)
+        raise ValueError(f"a mask of {columns} x {rows} pixels at {x}, {y} does not fit {width} x {height}")
     full = np.zeros((height, width), dtype=np.bool_)
     full[y : y + rows, x : x + columns] = pixels
-    instance = Instance(Box(*map(float, fields["source_box"])), class_name, flags, str(fields["source_id"]))
-    window = filled_box(size, instance.box).window
-    proposal = Proposal(window, full[window.slices()], Fallback(fields["fallback"]))
-    return InstanceMask(instance, proposal, float(fields["quality"]))
+    return full
+
+
+def _box_of(full: NDArray[np.bool_]) -> Box:
+    """Returns the box around the pixels of a mask."""
+    height, width = full.shape
+    if not full.any():
+        raise ValueError("a mask must have a pixel where no source_box is noted, but it is empty")
+    bounds = mask_bounds(Proposal(Window(0, 0, width, height), full, Fallback.NONE))
+    return Box(bounds.x0, bounds.y0, bounds.x1, bounds.y1)

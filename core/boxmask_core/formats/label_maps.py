@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from boxmask_core.formats.interface import WriterOptions
     from boxmask_core.instances import LabelMaps, MaskedImage
 
 
@@ -23,29 +24,46 @@ class LabelMapWriter(ClosingWriter):
     Args:
         out: The folder to write to.
         class_names: Every class; the first gets index 1, and 0 is the background.
+        options: Who owns a pixel that several masks claim, and which masks are trusted.
         most: Classes that the format holds.
         holder: What of the format holds them, in the plural, for people.
+        instead: What holds more, for people.
 
     Raises:
         DatasetError: There are more classes.
+        InvalidRequestError: The priority names a class that there is not.
     """
 
-    def __init__(self, out: Path, class_names: Sequence[str], *, most: int, holder: str) -> None:
+    def __init__(
+        self,
+        out: Path,
+        class_names: Sequence[str],
+        options: WriterOptions,
+        *,
+        most: int,
+        holder: str,
+        instead: str = "COCO",
+    ) -> None:
         if len(class_names) > most:
             problem = f"{holder} hold at most {most} classes, but got {len(class_names)}"
-            raise DatasetError(out, f"{problem}; write COCO instead")
+            raise DatasetError(out, f"{problem}; write {instead} instead")
+        options.overlaps.require_known(class_names)
         super().__init__()
         self._out = out
         self._class_names = tuple(class_names)
+        self._options = options
         self._indices = {name: index for index, name in enumerate(class_names, start=1)}
 
-    def composed(self, image: MaskedImage) -> LabelMaps:
-        """Returns the maps of one image, and counts what they lose.
+    def composed(self, image: MaskedImage) -> tuple[LabelMaps, tuple[str, ...]]:
+        """Returns the maps of one image and the ids of the instances that they hide, and counts their losses.
 
         Raises:
             DatasetError: A class is not among the dataset's class names.
+            InvalidMaskError: There are more instances than a map holds.
         """
         require_known_classes(image, self._indices)
-        maps = compose(image.width, image.height, image.masks, self._indices)
-        self.count(flat_losses(image, maps.objects))
-        return maps
+        overlaps, void_below = self._options.overlaps, self._options.void_below
+        maps = compose(image.width, image.height, image.masks, self._indices, overlaps, void_below)
+        losses = flat_losses(image, maps.objects, void_below)
+        self.count(losses.counts)
+        return maps, losses.hidden

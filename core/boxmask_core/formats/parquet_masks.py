@@ -13,66 +13,68 @@ from typing import TYPE_CHECKING, Any
 
 from boxmask_core.atomic import open_atomically
 from boxmask_core.errors import DatasetError
-from boxmask_core.formats.class_names import require_known_classes
-from boxmask_core.formats.closing import EMPTY_MASK, ClosingWriter
+from boxmask_core.formats.interface import PLAIN
 from boxmask_core.formats.kept_masks import (
     MASK_ERRORS,
     flag_fields,
     full_mask,
     kept_fields,
     mask_bounds,
+    read_flags,
     restored_mask,
 )
 from boxmask_core.formats.keys import key_of
 from boxmask_core.formats.line_journal import LineJournal
 from boxmask_core.formats.parquet_files import import_pyarrow, parquet_rows
-from boxmask_core.instances import Flags, MaskedImage
+from boxmask_core.formats.whole_masks import WholeMaskWriter
+from boxmask_core.instances import MaskedImage
 from boxmask_core.rle import decode_rle, encode_rle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from boxmask_core.formats.interface import WriterOptions
     from boxmask_core.instances import InstanceMask
 
 METADATA = "metadata.parquet"
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 1024  # what a file says of each such group stays in memory until it is closed
 _FLAGS = ("difficult", "truncated", "occluded", "crowd")
 
 
-class ParquetMaskWriter(ClosingWriter):
+class ParquetMaskWriter(WholeMaskWriter):
     """Writes ``metadata.parquet``: one file, complete or absent, the same whatever the order of the images.
 
     Args:
         out: The folder to write to.
         class_names: Every class.
+        options: What the user decided; overlaps are kept, and ``void_below`` is refused.
 
     Raises:
+        DatasetError: Masks that are not trusted are to become void.
         MissingExtraError: pyarrow is not installed.
         OSError: The file system refuses.
     """
 
-    def __init__(self, out: Path, class_names: Sequence[str]) -> None:
-        super().__init__()
+    def __init__(self, out: Path, class_names: Sequence[str], options: WriterOptions = PLAIN) -> None:
+        super().__init__(out, class_names, options)
         self._arrow, self._parquet = import_pyarrow("writing Parquet")
         self._path = out / METADATA
-        self._class_names = tuple(class_names)
         self._journal = LineJournal(out, METADATA)
 
-    def write(self, image: MaskedImage) -> None:
+    def write(self, image: MaskedImage) -> tuple[()]:
         """Keeps the masks of one image.
 
         Raises:
             DatasetError: A class is not among the dataset's class names, or the key was written before.
             OSError: The file system refuses.
         """
-        require_known_classes(image, self._class_names)
-        objects = [_fields(mask, image) for mask in image.masks if mask.proposal.mask.any()]
-        self.count({EMPTY_MASK: len(image.masks) - len(objects)})
+        objects = [_fields(mask, image) for _, mask in self.filled(image)]
         names = self._columns()
         columns = {name: [entry[name] for entry in objects] for name in names}
         head = {"file_name": image.file_name, "width": image.width, "height": image.height}
         self._journal.add(image.key, {**head, "objects": columns})
+        return ()
 
     def close(self) -> None:
         """Assembles ``metadata.parquet`` and removes the part file."""
@@ -154,5 +156,4 @@ def _fields(mask: InstanceMask, image: MaskedImage) -> dict[str, Any]:
 def _read(entry: Mapping[str, Any], size: tuple[int, int]) -> InstanceMask:
     width, height = size
     pixels = decode_rle(entry["counts"].encode(), height, width)
-    flags = Flags(**{name: bool(entry[name]) for name in _FLAGS})
-    return restored_mask(pixels, 0, 0, size, entry["category"], flags, entry)
+    return restored_mask(pixels, 0, 0, size, entry["category"], read_flags(entry), entry)

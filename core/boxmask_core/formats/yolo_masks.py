@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import cv2
 import numpy as np
 import yaml
 
 from boxmask_core.atomic import write_bytes_atomically
-from boxmask_core.formats.class_names import require_known_classes
-from boxmask_core.formats.closing import BRIDGED_HOLES, EMPTY_MASK, ClosingWriter
+from boxmask_core.formats.closing import BRIDGED_HOLES, BRIDGED_PARTS
+from boxmask_core.formats.interface import PLAIN
+from boxmask_core.formats.whole_masks import WholeMaskWriter
 from boxmask_core.formats.yolo import CONFIG
 from boxmask_core.instances import Flags
-from boxmask_core.polygons import bridged_polygon
+from boxmask_core.polygons import bridged_polygon, connected_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from boxmask_core.formats.interface import WriterOptions
     from boxmask_core.instances import InstanceMask, MaskedImage
 
 PartsRule = Literal["bridge", "split", "largest"]
 
-BRIDGED_PARTS = "parts joined by a bridge"
 SPLIT_PARTS = "parts written as objects of their own"
 SMALLER_PARTS = "smaller parts left out"
 DROPPED_FLAGS = "instances whose flags are dropped"
@@ -36,7 +36,7 @@ _INTO_THE_PIXEL = 0.25
 _HEADER = "# Masks made from boxes by boxmask. The images belong beside labels, in a folder images.\n"
 
 
-class YoloSegWriter(ClosingWriter):
+class YoloSegWriter(WholeMaskWriter):
     """Writes ``labels/KEY.txt`` and, last, ``data.yaml``.
 
     A line is ``class x1 y1 x2 y2 ...``, normalised by the image's size. The format knows one ring per
@@ -46,28 +46,38 @@ class YoloSegWriter(ClosingWriter):
     Args:
         out: The folder to write to.
         class_names: Every class; the first gets index 0.
+        options: What the user decided; overlaps are kept, and ``void_below`` is refused.
         parts: "bridge" hangs further parts on bridges, "split" writes each part (8-connected) as a line of
             its own, and so as an object of its own; "largest" writes the part with the most pixels alone.
+
+    Raises:
+        DatasetError: Masks that are not trusted are to become void.
     """
 
-    def __init__(self, out: Path, class_names: Sequence[str], *, parts: PartsRule = "bridge") -> None:
-        super().__init__()
+    def __init__(
+        self,
+        out: Path,
+        class_names: Sequence[str],
+        options: WriterOptions = PLAIN,
+        *,
+        parts: PartsRule = "bridge",
+    ) -> None:
+        super().__init__(out, class_names, options)
         self._parts = parts
         self._out = out
-        self._class_names = tuple(class_names)
         self._indices = {name: index for index, name in enumerate(class_names)}
 
-    def write(self, image: MaskedImage) -> None:
+    def write(self, image: MaskedImage) -> tuple[()]:
         """Writes the label file of one image.
 
         Raises:
             DatasetError: A class is not among the dataset's class names.
             OSError: The file system refuses.
         """
-        require_known_classes(image, self._indices)
-        lines = [line for mask in image.masks for line in self._lines(mask, image)]
+        lines = [line for _, mask in self.filled(image) for line in self._lines(mask, image)]
         text = "".join(f"{line}\n" for line in lines)
-        write_bytes_atomically(self._out / "labels" / f"{image.key}.txt", text.encode())
+        write_bytes_atomically(self._out / "labels" / f"{image.key}.txt", text.encode(), sync=False)
+        return ()
 
     def close(self) -> None:
         """Writes ``data.yaml``."""
@@ -81,10 +91,8 @@ class YoloSegWriter(ClosingWriter):
         write_bytes_atomically(self._out / CONFIG, text.encode())
 
     def _lines(self, mask: InstanceMask, image: MaskedImage) -> list[str]:
-        parts = [mask.proposal.mask] if self._parts == "bridge" else _parts(mask.proposal.mask)
-        if not mask.proposal.mask.any():
-            self.losses[EMPTY_MASK] += 1
-            return []
+        pixels = mask.proposal.mask
+        parts = [pixels] if self._parts == "bridge" else connected_parts(pixels)
         self.count({DROPPED_FLAGS: int(mask.instance.flags != Flags())})
         if self._parts == "split":
             self.count({SPLIT_PARTS: len(parts) - 1})
@@ -108,10 +116,3 @@ class YoloSegWriter(ClosingWriter):
         normalised = (points / np.array([image.width, image.height])).ravel()
         numbers = " ".join(f"{value:.6f}" for value in normalised)
         return f"{self._indices[mask.instance.class_name]} {numbers}"
-
-
-def _parts(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """Returns the 8-connected parts, the largest first; of equal ones that which comes first."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    order = sorted(range(1, count), key=lambda label: -int(stats[label, cv2.CC_STAT_AREA]))
-    return [labels == label for label in order]
