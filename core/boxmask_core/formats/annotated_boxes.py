@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from boxmask_core.boxes import Box
 from boxmask_core.errors import DatasetError, InvalidBoxError
 from boxmask_core.formats.interface import RecordError
+from boxmask_core.formats.scratch import FirstHolders
 from boxmask_core.instances import BoxIssue, Flags, Instance
 
 if TYPE_CHECKING:
@@ -117,14 +118,26 @@ def told_apart(
 
 def distinct(records: Iterable[ImageRecord | RecordError], file: Path) -> Iterator[ImageRecord | RecordError]:
     """Yields the records; a second one of the same key becomes an error, for outputs are named after keys."""
-    keys: set[str] = set()
-    for record in records:
-        if not isinstance(record, RecordError):
-            if record.key in keys:
-                yield RecordError(record.key, file, f"two images share the key {record.key!r}")
-                continue
-            keys.add(record.key)
-        yield record
+    with FirstHolders() as holders:
+        for record in records:
+            if not isinstance(record, RecordError):
+                other = holders.claim(record.key, record.path.name)
+                if other is not None:
+                    yield RecordError(record.key, file, shared_key(record.key, other, record.path.name))
+                    continue
+            yield record
+
+
+def shared_key(key: str, first: str, second: str) -> str:
+    """Returns the problem of a key that two images have: ``a.jpg`` and ``a.png``, or one image twice.
+
+    Args:
+        key: The key, which tells the folder.
+        first: File name of the image that has it.
+        second: File name of the other one.
+    """
+    both = f"{first} is there twice; remove one" if first == second else f"{first} and {second}; rename one"
+    return f"two images share the key {key!r}: {both}"
 
 
 def refuse_split(path: Path, split: str | None) -> None:

@@ -1,27 +1,30 @@
 """COCO: boxes from JSON.
 
 Boxes are ``[x, y, width, height]``, 0-based floats. Fields that COCO's definition asks for but that tools
-leave out (``id``, ``iscrowd``, ``width``, ``height``) are read leniently; category ids may be sparse.
+leave out (``id``, ``iscrowd``, ``width``, ``height``) are read leniently; category ids may be sparse. The
+file is read as a stream, so that its size does not matter.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
-from os.path import commonpath
-from pathlib import Path
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from boxmask_core.boxes import Box
 from boxmask_core.errors import DatasetError, InvalidBoxError
-from boxmask_core.formats.image_places import is_file
+from boxmask_core.formats.annotated_boxes import shared_key, told_apart
+from boxmask_core.formats.coco_index import CocoIndex
+from boxmask_core.formats.image_places import common_folder, is_file
 from boxmask_core.formats.interface import RecordError
-from boxmask_core.formats.json_files import kind_of_json, load_json
+from boxmask_core.formats.json_files import kind_of_json
 from boxmask_core.formats.keys import key_of
+from boxmask_core.formats.scratch import FirstHolders
 from boxmask_core.instances import BoxIssue, Flags, ImageRecord, Instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 _IMAGES_TO_TRY = 50
 """So many images are looked for in each folder where COCO's images might lie, for some may be missing."""
@@ -34,15 +37,18 @@ class CocoDataset:
         path: The JSON file or the folder.
         split: In a folder, reads ``annotations/instances_SPLIT.json`` or ``annotations/SPLIT.json``; None
             reads every ``instances_*.json``, or every JSON file where none is called so.
+        images: The folder that holds the images, or one called like the split, or ``images``, which does;
+            None looks for it around the file.
 
     Raises:
         DatasetError: There is no such file, or it breaks the format.
     """
 
-    def __init__(self, path: Path, *, split: str | None = None) -> None:
-        self._parts = tuple(_Part.load(file) for file in _annotation_files(path, split))
-        self.image_root = Path(commonpath([part.images_folder for part in self._parts]))
-        names = (name for part in self._parts for name in part.categories.values())
+    def __init__(self, path: Path, *, split: str | None = None, images: Path | None = None) -> None:
+        self._parts = tuple(_Part.load(file, images) for file in _annotation_files(path, split))
+        folders = [part.images_folder for part in self._parts]
+        self.image_root = reduce(common_folder, folders)
+        names = (name for part in self._parts for name in part.index.categories.values())
         self.class_names = tuple(dict.fromkeys(names))
         self.notes = tuple(part.note for part in self._parts if part.note)
 
@@ -53,69 +59,67 @@ class CocoDataset:
         return any(kind_of_json(file) == "other" for file in files)
 
     def __len__(self) -> int:
-        return sum(len(part.images) for part in self._parts)
+        return sum(len(part.index) for part in self._parts)
 
     def __iter__(self) -> Iterator[ImageRecord | RecordError]:
-        keys: set[str] = set()
-        for part in self._parts:
-            ids: set[object] = set()
-            for image in part.images:
-                identity = image.get("id")
-                try:
-                    record = part.record(image, self.image_root)
-                    if record.key in keys:
-                        raise DatasetError(part.file, f"two images share the key {record.key!r}")
-                    if identity in ids:
-                        raise DatasetError(part.file, f"two images share the id {identity!r}")
-                except DatasetError as error:
-                    yield RecordError(str(image.get("file_name") or identity), part.file, error.problem)
-                    continue
-                keys.add(record.key)
-                ids.add(identity)
-                yield record
+        with FirstHolders() as keys:
+            for part in self._parts:
+                with FirstHolders() as ids:
+                    yield from (self._read(image, part, keys, ids) for image in part.index.images())
+
+    def _read(
+        self, image: Mapping[str, Any], part: _Part, keys: FirstHolders, ids: FirstHolders
+    ) -> ImageRecord | RecordError:
+        identity = image.get("id")
+        try:
+            record = part.record(image, self.image_root)
+            if (other := keys.of(record.key)) is not None:
+                raise DatasetError(part.file, shared_key(record.key, other, record.path.name))
+            if (record.instances or record.issues) and part.index.sharing(image) > 1:
+                problem = f"two images share the id {identity!r}, and whose its boxes are cannot be told"
+                raise DatasetError(part.file, problem)
+            if (other := ids.claim(repr(identity), record.path.name)) is not None:
+                problem = f"two images share the id {identity!r}: {other} and {record.path.name}"
+                raise DatasetError(part.file, problem)
+        except DatasetError as error:
+            return RecordError(str(image.get("file_name") or identity), part.file, error.problem)
+        keys.claim(record.key, record.path.name)
+        return record
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One JSON file: its images, its categories by id, and its annotations by image id."""
+    """One JSON file, and where its images lie."""
 
-    file: Path
+    index: CocoIndex
     images_folder: Path
-    images: Sequence[Mapping[str, Any]]
-    categories: Mapping[object, str]
-    annotations: Mapping[object, Sequence[Mapping[str, Any]]]
-    note: str
 
     @classmethod
-    def load(cls, file: Path) -> _Part:
-        content = _load(file)
-        try:
-            images = [dict(image) for image in content["images"]]
-            categories = {entry["id"]: str(entry["name"]) for entry in content.get("categories", [])}
-            annotations: dict[object, list[Mapping[str, Any]]] = {}
-            for annotation in content.get("annotations", []):
-                annotations.setdefault(annotation["image_id"], []).append(annotation)
-            orphans = annotations.keys() - {image.get("id") for image in images}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DatasetError(file, f"lacks or breaks the COCO field {error}") from error
-        names = [str(image.get("file_name", "")) for image in islice(images, _IMAGES_TO_TRY)]
-        count = sum(len(annotations[image_id]) for image_id in orphans)
-        note = f"warning: {file}: {count} annotations name an image that is not listed" if count else ""
-        return cls(file, _images_folder(file, names), images, categories, annotations, note)
+    def load(cls, file: Path, images: Path | None) -> _Part:
+        index = CocoIndex(file)
+        names = [str(image.get("file_name", "")) for image in index.images(_IMAGES_TO_TRY)]
+        return cls(index, _images_folder(_places(file, images), names))
+
+    @property
+    def file(self) -> Path:
+        return self.index.file
+
+    @property
+    def note(self) -> str:
+        if not self.index.orphans:
+            return ""
+        return f"warning: {self.file}: {self.index.orphans} annotations name an image that is not listed"
 
     def record(self, image: Mapping[str, Any], root: Path) -> ImageRecord:
         name = str(image.get("file_name") or "")
         key_of(name, self.file)
         path = self.images_folder / name
         key = key_of(path.relative_to(root).as_posix(), self.file)
-        instances, issues = [], []
-        for index, annotation in enumerate(self.annotations.get(image.get("id"), ())):
-            read = _instance(annotation, index, self.categories)
-            if isinstance(read, Instance):
-                instances.append(read)
-            else:
-                issues.append(read)
-        return ImageRecord(key, path, tuple(instances), tuple(issues), _declared_size(image))
+        read = enumerate(self.index.annotations(image))
+        instances, issues = told_apart(
+            _instance(annotation, index, self.index.categories) for index, annotation in read
+        )
+        return ImageRecord(key, path, instances, issues, _declared_size(image))
 
 
 def _annotation_files(path: Path, split: str | None) -> list[Path]:
@@ -140,19 +144,18 @@ def _annotation_files(path: Path, split: str | None) -> list[Path]:
     raise DatasetError(folder, f"there is no split {split!r}; expected one of {known}")
 
 
-def _load(file: Path) -> Mapping[str, Any]:
-    content = load_json(file, without=("segmentation",))  # boxes alone are read
-    if not isinstance(content, dict):
-        raise DatasetError(file, f"must hold a JSON object, but got {type(content).__name__}")
-    return content
-
-
-def _images_folder(file: Path, names: Sequence[str]) -> Path:
-    """Returns the first of the customary folders that holds one of the images."""
-    base = file.parent.parent if file.parent.name == "annotations" else file.parent
+def _places(file: Path, images: Path | None) -> list[Path]:
+    """Returns the customary folders of a file's images, the last of which is taken if none holds any."""
     split = file.stem.removeprefix("instances_")
-    places = [base / split, base / "images" / split, base / "images", base / "JPEGImages", base, file.parent]
-    folders = [folder for folder in places if folder.is_dir()]
+    if images is not None:
+        return [images / split, images / "images", images]
+    base = file.parent.parent if file.parent.name == "annotations" else file.parent
+    return [base / split, base / "images" / split, base / "images", base / "JPEGImages", base, file.parent]
+
+
+def _images_folder(places: Sequence[Path], names: Sequence[str]) -> Path:
+    """Returns the first folder that holds one of the images, else the first that exists."""
+    folders = [folder for folder in places if folder.is_dir()] or [places[-1]]
     return next((folder for folder in folders if any(is_file(folder / name) for name in names)), folders[0])
 
 

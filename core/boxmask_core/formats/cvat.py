@@ -48,20 +48,21 @@ class CvatDataset:
     Args:
         path: ``annotations.xml``, or the folder with it; images lie in ``images`` beside it, or beside it.
         split: The subset of the project to read, or None for every image.
+        images: The folder that image names are relative to; None for the customary ones.
 
     Raises:
         DatasetError: There is no such file or subset, or it holds tracks of a video.
     """
 
-    def __init__(self, path: Path, *, split: str | None = None) -> None:
+    def __init__(self, path: Path, *, split: str | None = None, images: Path | None = None) -> None:
         self._file = path / ANNOTATIONS if path.is_dir() else path
         self._split = split
         survey = _Survey.of(self._file, split)
         self._count = survey.images
         self.class_names = survey.class_names
         self.notes = survey.notes()
-        images = self._file.parent / "images"
-        self.image_root = images if images.is_dir() else self._file.parent
+        beside = self._file.parent / "images"
+        self.image_root = images or (beside if beside.is_dir() else self._file.parent)
 
     @staticmethod
     def recognises(path: Path) -> bool:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
+_COLUMNS = ("file_name", "objects", "width", "height")
 _CATEGORIES = ("category", "categories", "label", "labels", "category_id")
 _EXPECTED = "numbers [x, y, width, height]"
 
@@ -38,15 +39,17 @@ class ImageFolderDataset:
     Args:
         path: A metadata file, or a folder with some: its own, else those of its sub-folders (the splits).
         split: Name of a sub-folder; None reads everything.
+        images: The folder that stands for that of the metadata file, or of all of them; None for just that.
 
     Raises:
         DatasetError: There is no metadata file, or it breaks the format.
         MissingExtraError: It is Parquet, and pyarrow is not installed.
     """
 
-    def __init__(self, path: Path, *, split: str | None = None) -> None:
+    def __init__(self, path: Path, *, split: str | None = None, images: Path | None = None) -> None:
         self._files = _files(path, split)
-        self.image_root = Path(commonpath([file.parent for file in self._files]))
+        self._root = Path(commonpath([file.parent for file in self._files]))
+        self.image_root = images or self._root
         self._names = {file: _feature_names(file) for file in self._files}
         self._count = without_objects = 0
         names: set[str] = set()
@@ -91,7 +94,7 @@ class ImageFolderDataset:
                 problem = f"row {number} has no file_name; save images that are inside the file beside it"
                 raise DatasetError(file, problem)
             key_of(portable(name), file)
-            path = file.parent / portable(name)
+            path = self.image_root / file.parent.relative_to(self._root) / portable(name)
             key = key_of(path.relative_to(self.image_root).as_posix(), file)
             entries = _objects(row)
             if entries is None:
@@ -125,7 +128,7 @@ def _files(path: Path, split: str | None) -> tuple[Path, ...]:
 def _rows(file: Path) -> Iterator[Mapping[str, Any]]:
     """Yields the rows of a metadata file as a stream; what cannot be read raises `DatasetError`."""
     if file.suffix.lower() == ".parquet":
-        yield from parquet_rows(file)
+        yield from parquet_rows(file, _COLUMNS)
         return
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 from boxmask_core.errors import DatasetError
 from boxmask_core.formats.annotated_boxes import four_numbers, read_box, told_apart
+from boxmask_core.formats.file_tree import files_below
 from boxmask_core.formats.image_places import image_of_key
 from boxmask_core.formats.interface import RecordError
 from boxmask_core.formats.keys import listed_keys
+from boxmask_core.formats.packed_strings import PackedStrings
 from boxmask_core.instances import BoxIssue, Flags, ImageRecord, Instance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _LABELS = "label_2"
@@ -36,18 +38,20 @@ class KittiDataset:
         path: The folder with ``label_2`` and ``image_2``, or its parent where they lie in ``training``.
         split: Reads the keys that ``ImageSets/SPLIT.txt`` lists, in the folder or beside it; None reads every
             label file.
+        images: The folder of the images; None for ``image_2``.
 
     Raises:
         DatasetError: There is no such folder or list.
     """
 
-    def __init__(self, path: Path, *, split: str | None = None) -> None:
+    def __init__(self, path: Path, *, split: str | None = None, images: Path | None = None) -> None:
         root = _root(path)
         if root is None:
             raise DatasetError(path, f"there is no KITTI folder here: expected a folder {_LABELS}")
         self._labels = root / _LABELS
-        self.image_root = root / _IMAGES
-        self._keys = _all_keys(self._labels) if split is None else listed_keys(_list(root, split))
+        self.image_root = images or root / _IMAGES
+        keys = _all_keys(self._labels) if split is None else listed_keys(_list(root, split))
+        self._keys = PackedStrings(keys)
         kinds = _kinds(self._labels, self._keys)
         ignored = kinds.pop(_DONT_CARE, 0)
         self.class_names = tuple(sorted(kinds))
@@ -87,12 +91,11 @@ def _list(root: Path, split: str) -> Path:
     return found[0]
 
 
-def _all_keys(folder: Path) -> tuple[str, ...]:
-    files = sorted(folder.rglob("*.txt"))
-    return tuple(file.relative_to(folder).with_suffix("").as_posix() for file in files)
+def _all_keys(folder: Path) -> Iterator[str]:
+    return (name.removesuffix(".txt") for name in files_below(folder, (".txt",)))
 
 
-def _kinds(labels: Path, keys: tuple[str, ...]) -> Counter[str]:
+def _kinds(labels: Path, keys: Iterable[str]) -> Counter[str]:
     kinds: Counter[str] = Counter()
     for key in keys:
         try:

@@ -11,8 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from os.path import commonpath
-from pathlib import Path
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from boxmask_core.errors import DatasetError
@@ -23,14 +22,24 @@ from boxmask_core.formats.annotated_boxes import (
     read_box,
     told_apart,
 )
-from boxmask_core.formats.image_places import base_name, first_file, image_of_key, normal, portable
+from boxmask_core.formats.file_tree import files_below
+from boxmask_core.formats.image_places import (
+    base_name,
+    common_folder,
+    first_file,
+    image_of_key,
+    normal,
+    portable,
+)
 from boxmask_core.formats.interface import RecordError
 from boxmask_core.formats.json_files import kind_of_json, load_json
 from boxmask_core.formats.keys import key_of
+from boxmask_core.formats.packed_strings import PackedStrings
 from boxmask_core.instances import BoxIssue, ImageRecord, Instance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
 _TURNED_SHAPES = frozenset({"rotation", "oriented_rectangle"})
 _UNREAD = ("imageData", "mask")
@@ -43,17 +52,21 @@ class LabelmeDataset:
     Args:
         path: The folder, searched with its sub-folders, or a JSON file.
         split: Name of a sub-folder, or None for everything.
+        images: The folder that takes the place of the one that holds all images; None for just that.
 
     Raises:
         DatasetError: There is no such folder, or no LabelMe file in it.
     """
 
-    def __init__(self, path: Path, *, split: str | None = None) -> None:
-        survey = _Survey.of(_files(path, split), normal(path.absolute()).parent)
-        self._images = survey.images
+    def __init__(self, path: Path, *, split: str | None = None, images: Path | None = None) -> None:
+        folder, names = _files(path, split)
+        self._folder = folder
+        self._names = PackedStrings(names)
+        self._fence = normal(path.absolute()).parent
+        survey = _Survey.of((folder / name for name in self._names), self._fence)
         self.class_names = tuple(sorted(survey.names))
-        roots = [image.parent for image in survey.images.values()]
-        self.image_root = Path(commonpath(roots)) if roots else path
+        self._root = survey.root or folder
+        self.image_root = images or self._root
         self.notes = survey.notes()
 
     @staticmethod
@@ -64,35 +77,36 @@ class LabelmeDataset:
         return first is not None and first.suffix.lower() == ".json" and kind_of_json(first) == "labelme"
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._names)
 
     def __iter__(self) -> Iterator[ImageRecord | RecordError]:
-        return distinct((self._record(file, image) for file, image in self._images.items()), self.image_root)
+        return distinct((self._record(self._folder / name) for name in self._names), self.image_root)
 
-    def _record(self, file: Path, image: Path) -> ImageRecord | RecordError:
+    def _record(self, file: Path) -> ImageRecord | RecordError:
         try:
             content = _load(file)
-            key = key_of(image.relative_to(self.image_root).as_posix(), file)
+            name = _image(file, content, self._fence).relative_to(self._root)
+            key = key_of(name.as_posix(), file)
         except DatasetError as error:
             return RecordError(file.stem, file, error.problem)
         shapes = enumerate(content["shapes"])
         read = [box for index, shape in shapes if (box := _instance(shape, str(index))) is not None]
         instances, issues = told_apart(read)
-        return ImageRecord(key, image, instances, issues, _declared_size(content))
+        return ImageRecord(key, self.image_root / name, instances, issues, _declared_size(content))
 
 
 @dataclass(frozen=True, slots=True)
 class _Survey:
     """What one pass over the files tells."""
 
-    images: Mapping[Path, Path]
+    root: Path | None
     names: frozenset[str]
     left_out: Mapping[str, int]
     grouped: int
 
     @classmethod
-    def of(cls, files: Sequence[Path], fence: Path) -> _Survey:
-        images: dict[Path, Path] = {}
+    def of(cls, files: Iterable[Path], fence: Path) -> _Survey:
+        root: Path | None = None
         names: set[str] = set()
         left_out: Counter[str] = Counter()
         grouped = 0
@@ -100,9 +114,9 @@ class _Survey:
             try:
                 content = _load(file)
             except DatasetError:
-                images[file] = image_of_key(file.parent, file.stem)
+                root = common_folder(root, file.parent)
                 continue  # reported when the dataset is read
-            images[file] = _image(file, content, fence)
+            root = common_folder(root, _image(file, content, fence).parent)
             for shape in content["shapes"]:
                 kind = _kind(shape)
                 if kind == "rectangle" or kind in _TURNED_SHAPES:
@@ -110,7 +124,7 @@ class _Survey:
                     grouped += shape.get("group_id") is not None
                 else:
                     left_out[kind] += 1
-        return cls(images, frozenset(names - {""}), left_out, grouped)
+        return cls(root, frozenset(names - {""}), left_out, grouped)
 
     def notes(self) -> tuple[str, ...]:
         notes = []
@@ -122,19 +136,21 @@ class _Survey:
         return tuple(notes)
 
 
-def _files(path: Path, split: str | None) -> list[Path]:
+def _files(path: Path, split: str | None) -> tuple[Path, Iterable[str]]:
+    """Returns an absolute folder, and the paths of LabelMe's files relative to it."""
     if path.is_file():
         if split is not None:
             raise DatasetError(path, f"is a single file and has no split {split!r}; pass its folder")
-        return [normal(path.absolute())]
+        return normal(path.absolute()).parent, [path.name]
     folder = path if split is None else path / split
     if not folder.is_dir():
         known = sorted(entry.name for entry in path.glob("*") if entry.is_dir())
         raise DatasetError(path, f"there is no split {split!r}; expected one of the sub-folders {known}")
-    found = [file for file in sorted(folder.rglob("*.json")) if kind_of_json(file) != "list"]
-    if not found:
+    names = (name for name in files_below(folder, (".json",)) if kind_of_json(folder / name) != "list")
+    first = next(names, None)
+    if first is None:
         raise DatasetError(folder, "there is no LabelMe file here: expected KEY.json with the field shapes")
-    return [normal(file.absolute()) for file in found]
+    return normal(folder.absolute()), chain([first], names)
 
 
 def _load(file: Path) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ label stands in the same result (``rectanglelabels``), or in a result of the sam
 ``rectangle``); several sets of labels in one project are read alike. Flags are choices made for the region,
 called ``difficult``, ``truncated``, ``occluded`` or ``crowd``. Of several annotations of a task the ground
 truth is read, else the first that was not cancelled. Tasks without one are left out and counted, and so are
-predictions. The file is read as a whole, but for its brushes and bitmasks.
+predictions. The file is read as a stream, so that its size does not matter.
 """
 
 from __future__ import annotations
@@ -16,30 +16,24 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from boxmask_core.errors import DatasetError
 from boxmask_core.formats.annotated_boxes import (
     distinct,
-    four_numbers,
-    is_turned,
-    named_flags,
-    read_box,
     refuse_split,
     told_apart,
-    turned_issue,
 )
 from boxmask_core.formats.image_places import first_file, portable
 from boxmask_core.formats.interface import RecordError
-from boxmask_core.formats.json_files import kind_of_json, load_json
+from boxmask_core.formats.json_files import kind_of_json
+from boxmask_core.formats.json_items import ListStart, json_items
 from boxmask_core.formats.keys import key_of
+from boxmask_core.formats.labelstudio_regions import TaskSurvey, is_unlabelled, regions_of
 from boxmask_core.images import IMAGE_SUFFIXES
-from boxmask_core.instances import BoxIssue, ImageRecord
+from boxmask_core.instances import ImageRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from boxmask_core.instances import Instance
 
 _UNREAD = ("rle", "imageDataURL")
-_BOX_TYPES = ("rectanglelabels", "rectangle", "labels")
-_LARGEST_SIDE = 1 << 31
 _UPLOAD_PREFIX = 8
 """Label Studio puts so many hexadecimal digits and a hyphen in front of the name of an uploaded file."""
 
@@ -51,22 +45,20 @@ class LabelStudioDataset:
         path: The JSON file, or a folder that holds one. Images are looked for beside it and in ``images``,
             by the path in the task, then by name, then by name without the prefix of an upload.
         split: Label Studio has none; must be None.
+        images: The folder that takes the place of the file's; None for just that.
 
     Raises:
         DatasetError: There is no such file, or it breaks the format.
     """
 
-    def __init__(self, path: Path, *, split: str | None = None) -> None:
+    def __init__(self, path: Path, *, split: str | None = None, images: Path | None = None) -> None:
         refuse_split(path, split)
         self._file = _file(path)
-        content = load_json(self._file, without=_UNREAD)
-        if not isinstance(content, list):
-            raise DatasetError(self._file, f"must hold a list of tasks, but got {type(content).__name__}")
-        self._tasks = [task for task in content if not _is_unlabelled(task)]
-        self.image_root = self._file.parent
-        regions = [region for task in self._tasks for region in _regions(task)]
-        self.class_names = tuple(dict.fromkeys(name for region in regions for name in region.labels))
-        self.notes = _notes(content, self._tasks, regions)
+        self.image_root = images or self._file.parent
+        survey = TaskSurvey.of(_tasks(self._file))
+        self._count = survey.tasks
+        self.class_names = tuple(survey.names)
+        self.notes = survey.notes()
 
     @staticmethod
     def recognises(path: Path) -> bool:
@@ -75,10 +67,11 @@ class LabelStudioDataset:
         return len(files) == 1 and files[0].suffix.lower() == ".json" and kind_of_json(files[0]) == "list"
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return self._count
 
     def __iter__(self) -> Iterator[ImageRecord | RecordError]:
-        return distinct(map(self._record, self._tasks), self._file)
+        labelled = (task for task in _tasks(self._file) if not is_unlabelled(task))
+        return distinct(map(self._record, labelled), self._file)
 
     def _record(self, task: Any) -> ImageRecord | RecordError:
         identity = f"task {task.get('id')}" if isinstance(task, dict) else "task"
@@ -88,7 +81,7 @@ class LabelStudioDataset:
             key = key_of(path.relative_to(self.image_root).as_posix(), self._file)
         except DatasetError as error:
             return RecordError(identity, self._file, error.problem)
-        regions = [region for region in _regions(task) if region.is_box]
+        regions = [region for region in regions_of(task) if region.is_box]
         instances, issues = told_apart(region.instance() for region in regions)
         size = next((region.size for region in regions if region.size is not None), None)
         return ImageRecord(key, path, instances, issues, size)
@@ -101,66 +94,6 @@ class LabelStudioDataset:
         return first_file(folder / entry for entry in names for folder in folders) or self.image_root / name
 
 
-class _Region:
-    """The results of one task that share an id: one object."""
-
-    def __init__(self, identity: str, results: Sequence[Mapping[str, Any]]) -> None:
-        self._id = identity
-        self._results = results
-        boxes = [
-            result for result in results if result.get("type") in _BOX_TYPES and "width" in _value(result)
-        ]
-        self._box = boxes[0] if boxes else None
-        found = [name for result in results for name in _labels(result)]
-        self.labels = tuple(dict.fromkeys(found)) if boxes else ()
-
-    @property
-    def is_box(self) -> bool:
-        return self._box is not None
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """``(width, height)`` of the image, pixels."""
-        box = self._box or {}
-        width, height = box.get("original_width"), box.get("original_height")
-        if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
-            return (width, height) if max(width, height) <= _LARGEST_SIDE else None
-        return None
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        return tuple(str(result.get("type")) for result in self._results)
-
-    def instance(self) -> Instance | BoxIssue:
-        box = self._box or {}
-        name, *more = (*self.labels, "")[: max(len(self.labels), 1)]
-        if more:
-            problem = f"the box has the labels {list(self.labels)}, and a box has one class; keep one"
-            return BoxIssue(self._id, name, problem)
-        value = _value(box)
-        for field, degrees in (("the image", box.get("image_rotation")), ("", value.get("rotation"))):
-            if is_turned(degrees):
-                issue = turned_issue(self._id, name, degrees)
-                return BoxIssue(self._id, name, f"{field}: {issue.problem}") if field else issue
-        if self.size is None:
-            problem = "has no original_width and original_height, which percent are relative to"
-            return BoxIssue(self._id, name, problem)
-        width, height = self.size
-        percent = [value.get(field) for field in ("x", "y", "width", "height")]
-        numbers = four_numbers(percent)
-        corners = None
-        if numbers is not None:
-            x, y, w, h = numbers
-            corners = (x * width / 100, y * height / 100, (x + w) * width / 100, (y + h) * height / 100)
-        expected = "numbers x, y, width, height in percent"
-        flags = named_flags(dict.fromkeys(self._choices(), True))
-        return read_box(corners, name, self._id, flags=flags, expected=expected, got=percent)
-
-    def _choices(self) -> list[str]:
-        choices = [_value(result).get("choices") for result in self._results]
-        return [str(name).lower() for entry in choices if isinstance(entry, list) for name in entry]
-
-
 def _file(path: Path) -> Path:
     if not path.is_dir():
         return path
@@ -170,51 +103,19 @@ def _file(path: Path) -> Path:
     return files[0]
 
 
-def _annotations(task: Any) -> list[Mapping[str, Any]]:
-    """Returns the annotations of a task that count, the one to read first."""
-    found = task.get("annotations", task.get("completions")) if isinstance(task, dict) else None
-    listed = found if isinstance(found, list) else []
-    entries = [entry for entry in listed if isinstance(entry, dict) and not entry.get("was_cancelled")]
-    return sorted(entries, key=lambda entry: not entry.get("ground_truth"))
-
-
-def _is_unlabelled(task: Any) -> bool:
-    lists = isinstance(task, dict) and isinstance(task.get("annotations", task.get("completions")), list)
-    return lists and not _annotations(task)
-
-
-def _regions(task: Any) -> list[_Region]:
-    annotations = _annotations(task)
-    results = annotations[0].get("result") if annotations else None
-    regions: dict[str, list[Mapping[str, Any]]] = {}
-    for index, result in enumerate(results if isinstance(results, list) else []):
-        if isinstance(result, dict):
-            regions.setdefault(str(result.get("id") or index), []).append(result)
-    return [_Region(identity, entries) for identity, entries in regions.items()]
-
-
-def _value(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    value = result.get("value")
-    return value if isinstance(value, dict) else {}
-
-
-def _labels(result: Mapping[str, Any]) -> list[str]:
-    kind = result.get("type")
-    is_text = isinstance(kind, str)  # broken files hold types that are not even hashable
-    labels = _value(result).get(kind) if is_text and kind in {"rectanglelabels", "labels"} else None
-    return [name for name in labels if isinstance(name, str) and name] if isinstance(labels, list) else []
-
-
-def _notes(content: Sequence[Any], tasks: Sequence[Any], regions: Sequence[_Region]) -> tuple[str, ...]:
-    notes = []
-    if unlabelled := len(content) - len(tasks):
-        notes.append(f"{unlabelled} tasks have no annotation and are left out")
-    if several := sum(len(_annotations(task)) > 1 for task in tasks):
-        notes.append(f"{several} tasks have several annotations; the ground truth is read, else the first")
-    if others := sum(not region.is_box for region in regions):
-        kinds = sorted({kind for region in regions if not region.is_box for kind in region.kinds})
-        notes.append(f"{others} regions are no boxes and are left out: {', '.join(kinds)}")
-    return tuple(notes)
+def _tasks(file: Path) -> Iterator[Any]:
+    """Yields the tasks of a file, without its brushes and bitmasks."""
+    is_list = False
+    for name, value in json_items(file, without=_UNREAD):
+        if is_list:
+            yield value
+        elif name is None and value is ListStart.LIST:
+            is_list = True
+        else:
+            kind = "dict" if name is not None else type(value).__name__
+            raise DatasetError(file, f"must hold a list of tasks, but got {kind}")
+    if not is_list:
+        raise DatasetError(file, "must hold a list of tasks, but got dict")
 
 
 def _image_name(task: Any, file: Path) -> str:

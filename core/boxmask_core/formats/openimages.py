@@ -3,7 +3,7 @@
 A row is one box, ``XMin, XMax, YMin, YMax`` (in this order), normalised by the upright image's size, of the
 class ``LabelName``, which ``class-descriptions*.csv`` gives a name to read. ``IsGroupOf`` is the flag crowd;
 ``IsOccluded`` and ``IsTruncated`` are theirs; -1 means that nobody looked. The file is read twice, with an
-index of one entry per run of rows of the same image between, so millions of boxes need little memory.
+index of the rows of every image on disk between, so that its size does not matter.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from boxmask_core.formats.annotated_boxes import four_numbers, read_box, told_ap
 from boxmask_core.formats.image_places import image_of_key, upright_size
 from boxmask_core.formats.interface import RecordError
 from boxmask_core.formats.keys import checked_key
+from boxmask_core.formats.row_index import RowIndex
 from boxmask_core.instances import BoxIssue, Flags, ImageRecord, Instance
 
 if TYPE_CHECKING:
@@ -36,19 +37,21 @@ class OpenImagesDataset:
             folder called ``SPLIT``, ``images/SPLIT``, ``images`` or ``data`` there.
         split: "train", "validation" or "test": the file with that word in its name; None where there is one
             file.
+        images: The folder of the images; None for the customary ones.
 
     Raises:
         DatasetError: There is no such file, or several, or it lacks a column.
     """
 
-    def __init__(self, path: Path, *, split: str | None = None) -> None:
+    def __init__(self, path: Path, *, split: str | None = None, images: Path | None = None) -> None:
         self._file = _file(path, split)
         self._columns = _columns(self._file)
         descriptions = _descriptions(self._file.parent)
-        self._index, labels = _index(self._file, self._columns)
+        self._index = RowIndex()
+        labels = _filled(self._index, self._file, self._columns)
         self._names = {label: descriptions.get(label, label) for label in sorted(labels)}
         self.class_names = tuple(sorted(set(self._names.values())))
-        self.image_root = _image_root(self._file, next(iter(self._index), ""))
+        self.image_root = images or _image_root(self._file, self._index.first())
         self.notes = _notes(self._names, descriptions)
 
     @staticmethod
@@ -61,7 +64,7 @@ class OpenImagesDataset:
 
     def __iter__(self) -> Iterator[ImageRecord | RecordError]:
         with self._file.open("rb") as opened:
-            for identity, runs in self._index.items():
+            for identity, runs in self._index:
                 lines: list[bytes] = []
                 for offset, count in runs:
                     opened.seek(offset)
@@ -134,26 +137,25 @@ def _columns(file: Path) -> tuple[str, ...]:
     return columns
 
 
-def _index(file: Path, columns: Sequence[str]) -> tuple[Mapping[str, list[tuple[int, int]]], frozenset[str]]:
-    """Returns, per image in the file's order, its runs of rows (offset in bytes, rows); and all labels."""
-    index: dict[str, list[tuple[int, int]]] = {}
+def _filled(index: RowIndex, file: Path, columns: Sequence[str]) -> frozenset[str]:
+    """Notes every image's runs of rows in the index; returns all labels."""
     labels: set[str] = set()
-    before = None
+    identity, start, count = "", 0, 0
     with file.open("rb") as opened:
         offset = len(opened.readline())
         for line in opened:
             row = _fields(line, columns)
-            if identity := row.get("ImageID", ""):
+            of = row.get("ImageID", "")
+            if of != identity:
+                index.add(identity, start, count)
+                identity, start, count = of, offset, 0
+            count += 1
+            if of:
                 labels.add(row.get("LabelName", ""))
-                runs = index.setdefault(identity, [])
-                if identity == before:
-                    start, count = runs.pop()
-                    runs.append((start, count + 1))
-                else:
-                    runs.append((offset, 1))
-            before = identity
             offset += len(line)
-    return index, frozenset(labels - {""})
+    index.add(identity, start, count)
+    index.complete()
+    return frozenset(labels - {""})
 
 
 def _fields(line: bytes, columns: Sequence[str]) -> Mapping[str, str]:

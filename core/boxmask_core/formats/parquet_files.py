@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from boxmask_core.errors import DatasetError, MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 _ROWS_AT_ONCE = 256
@@ -29,8 +29,13 @@ def import_pyarrow(what: str) -> tuple[Any, Any]:
         raise MissingExtraError(what, "pyarrow", "parquet") from error
 
 
-def parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
+def parquet_rows(file: Path, columns: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
     """Yields the rows of a Parquet file, a few hundred in memory at a time.
+
+    Args:
+        file: The file.
+        columns: The columns to read, those of them that there are; None for all. Datasets may hold whole
+            images in the others.
 
     Raises:
         MissingExtraError: pyarrow is not installed.
@@ -38,8 +43,10 @@ def parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
     """
     pyarrow, parquet = import_pyarrow(f"reading {file.name}")
     try:
-        with parquet.ParquetFile(file) as opened:
-            for batch in opened.iter_batches(batch_size=_ROWS_AT_ONCE):
+        with parquet.ParquetFile(file, pre_buffer=False) as opened:
+            known = opened.schema_arrow.names
+            wanted = known if columns is None else [name for name in known if name in columns]
+            for batch in opened.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted, use_threads=False):
                 yield from batch.to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
         raise DatasetError(file, f"cannot be read as Parquet: {error}") from error

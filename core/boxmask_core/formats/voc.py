@@ -7,23 +7,32 @@ tools other than VOC's write 0-based edges under the same tags.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
-from xml.etree.ElementTree import ParseError
-
-import defusedxml.ElementTree as ElementTree
-from defusedxml.common import DefusedXmlException
 
 from boxmask_core.boxes import Box
 from boxmask_core.errors import DatasetError, InvalidBoxError
+from boxmask_core.formats.annotated_boxes import told_apart
+from boxmask_core.formats.file_tree import files_below
+from boxmask_core.formats.image_places import base_name, first_file, is_file, places_of_key
 from boxmask_core.formats.interface import RecordError
-from boxmask_core.formats.keys import checked_key
-from boxmask_core.images import IMAGE_SUFFIXES
+from boxmask_core.formats.keys import checked_key, listed_lines
+from boxmask_core.formats.packed_strings import PackedStrings
+from boxmask_core.formats.scratch import once_each
+from boxmask_core.formats.voc_survey import VocSurvey
+from boxmask_core.formats.voc_xml import (
+    annotation_path,
+    corners_of,
+    declared_size,
+    flag_of,
+    parse_annotation,
+    text_of,
+)
 from boxmask_core.instances import BoxIssue, Flags, ImageRecord, Instance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+    from pathlib import Path
     from xml.etree.ElementTree import Element
 
 
@@ -35,9 +44,6 @@ VOC_CLASSES = (
 
 VocOrigin = Literal["auto", "1", "0"]
 
-_STRAY_SHARE = 0.01
-"""Below this share of files, coordinates under 1 are taken for slips in a 1-based dataset."""
-
 
 class VocDataset:
     """The boxes of a VOC folder.
@@ -45,19 +51,27 @@ class VocDataset:
     Args:
         path: The folder with ``Annotations``, or its parent (``VOCdevkit``), or the parent of that.
         split: Name of an image set, or None for every annotated image.
-        origin: "1" for VOC's own 1-based, inclusive boxes, "0" for 0-based edges, "auto" to tell by the
-            smallest coordinates.
+        origin: "1" for VOC's own 1-based, inclusive boxes, "0" for 0-based edges; "auto" takes any coordinate
+            below 1 for a proof that they count from 0. The notes tell what was found.
+        images: The folder of the images; None for ``JPEGImages``.
 
     Raises:
         DatasetError: There is no such folder or image set.
     """
 
-    def __init__(self, path: Path, *, split: str | None = None, origin: VocOrigin = "auto") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        split: str | None = None,
+        origin: VocOrigin = "auto",
+        images: Path | None = None,
+    ) -> None:
         self._root = _root(path)
-        self.image_root = self._root / "JPEGImages"
-        self._keys = _all_keys(self._root) if split is None else _split_keys(self._root, split)
-        survey = _Survey.of(self._root, self._keys)
-        self.class_names = survey.class_names
+        self.image_root = images or self._root / "JPEGImages"
+        self._keys = PackedStrings(_all_keys(self._root) if split is None else _split_keys(self._root, split))
+        survey = VocSurvey.of(self._root, self._keys)
+        self.class_names = VOC_CLASSES if survey.names <= set(VOC_CLASSES) else tuple(sorted(survey.names))
         self._offset, self.notes = survey.offset(origin)
 
     @staticmethod
@@ -70,63 +84,19 @@ class VocDataset:
 
     def __iter__(self) -> Iterator[ImageRecord | RecordError]:
         for key in self._keys:
-            annotation = _annotation_path(self._root, key)
+            annotation = annotation_path(self._root, key)
             try:
-                yield self._record(key, _parse(annotation))
+                yield self._record(key, parse_annotation(annotation))
             except DatasetError as error:
                 yield RecordError(key, annotation, error.problem)
 
     def _record(self, key: str, annotation: Element) -> ImageRecord:
-        instances, issues = [], []
-        for index, element in enumerate(annotation.findall("object")):
-            read = _instance(element, str(index), self._offset)
-            if isinstance(read, Instance):
-                instances.append(read)
-            else:
-                issues.append(read)
-        path = _image_path(self.image_root, key, _text(annotation, "filename"))
-        return ImageRecord(key, path, tuple(instances), tuple(issues), _declared_size(annotation))
-
-
-@dataclass(frozen=True, slots=True)
-class _Survey:
-    """What one pass over all annotation files tells: the classes, and whether boxes count from 0 or 1."""
-
-    class_names: tuple[str, ...]
-    files_with_boxes: int
-    files_below_one: int
-
-    @classmethod
-    def of(cls, root: Path, keys: Sequence[str]) -> _Survey:
-        names: set[str] = set()
-        with_boxes = below_one = 0
-        for key in keys:
-            try:
-                objects = _parse(_annotation_path(root, key)).findall("object")
-            except DatasetError:
-                continue  # reported when the dataset is read
-            names.update(name for element in objects if (name := _text(element, "name")))
-            corners = [_corners(element) for element in objects]
-            smallest = min((min(values) for values in corners if values is not None), default=None)
-            with_boxes += smallest is not None
-            below_one += smallest is not None and smallest < 1
-        class_names = VOC_CLASSES if names <= set(VOC_CLASSES) else tuple(sorted(names))
-        return cls(class_names, with_boxes, below_one)
-
-    def offset(self, origin: VocOrigin) -> tuple[float, tuple[str, ...]]:
-        """Returns what to subtract from xmin and ymin, and the notes on how that was found."""
-        if origin != "auto":
-            return float(origin), (f"VOC boxes read as {origin}-based, as told",)
-        counts = f"{self.files_below_one} of {self.files_with_boxes} files have a coordinate below 1"
-        if self.files_below_one == 0:
-            return 1.0, (f"VOC boxes read as 1-based and inclusive: {counts}",)
-        if self.files_below_one < _STRAY_SHARE * self.files_with_boxes:
-            warning = (
-                f"warning: VOC boxes read as 1-based and inclusive although {counts}; if they count from 0"
-            )
-            return 1.0, (f"{warning}, pass --voc-origin 0",)
-        warning = f"warning: VOC boxes read as 0-based edges, for {counts}; if they count from 1"
-        return 0.0, (f"{warning}, pass --voc-origin 1",)
+        instances, issues = told_apart(
+            _instance(element, str(index), self._offset)
+            for index, element in enumerate(annotation.findall("object"))
+        )
+        path = _image_path(self.image_root, key, text_of(annotation, "filename"))
+        return ImageRecord(key, path, instances, issues, declared_size(annotation))
 
 
 def _root(path: Path) -> Path:
@@ -146,26 +116,31 @@ def _roots(path: Path) -> list[Path]:
     return []
 
 
-def _annotation_path(root: Path, key: str) -> Path:
-    return root / "Annotations" / f"{key}.xml"
+def _all_keys(root: Path) -> list[str]:
+    return sorted(name.removesuffix(".xml") for name in files_below(root / "Annotations", (".xml",)))
 
 
-def _all_keys(root: Path) -> tuple[str, ...]:
-    folder = root / "Annotations"
-    return tuple(
-        sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.xml"))
-    )
-
-
-def _split_keys(root: Path, split: str) -> tuple[str, ...]:
+def _split_keys(root: Path, split: str) -> Iterator[str]:
     folders = (root / "ImageSets" / "Segmentation", root / "ImageSets" / "Main")
     path = next((file for folder in folders if (file := folder / f"{split}.txt").is_file()), None)
     if path is None:
         known = sorted({file.stem for folder in folders for file in folder.glob("*.txt")})
         raise DatasetError(root, f"there is no image set {split!r}; expected one of {known}")
-    # Sets of one class in Main have a second column; a key is kept once, in the file's order.
-    keys = dict.fromkeys(line.split()[0] for line in path.read_text().splitlines() if line.strip())
-    return tuple(checked_key(_listed_key(key), path) for key in keys)
+    # A key is kept once, in the file's order.
+    return (
+        checked_key(key, path) for key in once_each(_key_of_line(root, line) for line in listed_lines(path))
+    )
+
+
+def _key_of_line(root: Path, line: str) -> str:
+    """Returns the key of a line of an image set: sets of one class in Main have a second column.
+
+    What comes before the white space is the key, unless an annotation is called like the longer text.
+    """
+    longer = (line, *line.rsplit(maxsplit=1)[:-1])
+    keys = map(_listed_key, longer if len(line.split()) > 1 else ())
+    found = (key for key in keys if ".." not in key and is_file(annotation_path(root, key)))
+    return next(found, None) or _listed_key(line.split()[0])
 
 
 def _listed_key(entry: str) -> str:
@@ -175,23 +150,11 @@ def _listed_key(entry: str) -> str:
     return path.relative_to("JPEGImages").with_suffix("").as_posix() if named else entry
 
 
-def _parse(path: Path) -> Element:
-    try:
-        root = ElementTree.parse(path).getroot()
-    except FileNotFoundError as error:
-        raise DatasetError(path, "the annotation file is missing") from error
-    except (ParseError, DefusedXmlException, ValueError, LookupError, OSError) as error:
-        raise DatasetError(path, f"cannot be read as XML: {error}") from error
-    if root is None or root.tag != "annotation":
-        raise DatasetError(path, "the root element of a VOC file must be <annotation>")
-    return root
-
-
 def _instance(element: Element, index: str, offset: float) -> Instance | BoxIssue:
-    name = _text(element, "name")
+    name = text_of(element, "name")
     if not name:
         return BoxIssue(index, "", "the object has no <name>")
-    corners = _corners(element)
+    corners = corners_of(element)
     if corners is None:
         return BoxIssue(index, name, "the object has no <bndbox> with four numbers xmin, ymin, xmax, ymax")
     xmin, ymin, xmax, ymax = corners
@@ -200,45 +163,18 @@ def _instance(element: Element, index: str, offset: float) -> Instance | BoxIssu
     except InvalidBoxError as error:
         return BoxIssue(index, name, str(error))
     flags = Flags(
-        difficult=_flag(element, "difficult"),
-        truncated=_flag(element, "truncated"),
-        occluded=_flag(element, "occluded"),
+        difficult=flag_of(element, "difficult"),
+        truncated=flag_of(element, "truncated"),
+        occluded=flag_of(element, "occluded"),
     )
     return Instance(box, name, flags, index)
 
 
-def _corners(element: Element) -> tuple[float, float, float, float] | None:
-    texts = [_text(element, f"bndbox/{tag}") for tag in ("xmin", "ymin", "xmax", "ymax")]
-    try:
-        xmin, ymin, xmax, ymax = map(float, texts)  # float: VOC2012 itself has boxes with decimals
-    except ValueError:
-        return None
-    return xmin, ymin, xmax, ymax
-
-
-def _flag(element: Element, tag: str) -> bool:
-    text = _text(element, tag).lower()
-    try:
-        return float(text) > 0
-    except ValueError:
-        return text == "true"
-
-
-def _text(element: Element, path: str) -> str:
-    return (element.findtext(path) or "").strip()
-
-
-def _declared_size(annotation: Element) -> tuple[int, int] | None:
-    try:
-        width, height = (int(float(_text(annotation, f"size/{side}"))) for side in ("width", "height"))
-    except (ValueError, OverflowError):
-        return None
-    return (width, height) if width > 0 and height > 0 else None
-
-
 def _image_path(folder: Path, key: str, filename: str) -> Path:
-    """Returns the key's image, else the one that the annotation names, else where VOC would have it."""
-    suffixes = [variant for suffix in IMAGE_SUFFIXES for variant in (suffix, suffix.upper())]
-    named = (folder / key).parent / Path(filename).name
-    candidates = [folder / f"{key}{suffix}" for suffix in suffixes]
-    return next((path for path in (*candidates, named) if path.is_file()), folder / f"{key}.jpg")
+    """Returns the image that the annotation names, if it is called like the key; else that of the key.
+
+    Where there is none either, any image that is named is taken, and then where VOC would have it.
+    """
+    named = [(folder / key).parent / base_name(filename)] if base_name(filename) else []
+    mine = [path for path in named if path.stem == PurePosixPath(key).name]
+    return first_file([*mine, *places_of_key(folder, key), *named]) or folder / f"{key}.jpg"

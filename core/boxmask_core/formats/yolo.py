@@ -7,21 +7,26 @@ in the image; a missing one says nothing, so such images are left out and counte
 
 from __future__ import annotations
 
-from os.path import commonpath, normpath
+from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from boxmask_core.boxes import Box
-from boxmask_core.errors import DatasetError, InvalidBoxError, InvalidImageError
+from boxmask_core.errors import DatasetError, InvalidBoxError
+from boxmask_core.formats.annotated_boxes import shared_key, told_apart
+from boxmask_core.formats.file_tree import files_below
+from boxmask_core.formats.image_places import common_folder, is_file, upright_size
 from boxmask_core.formats.interface import RecordError
-from boxmask_core.formats.keys import key_of
-from boxmask_core.images import IMAGE_SUFFIXES, ImageHeader, read_header
+from boxmask_core.formats.keys import key_of, listed_lines
+from boxmask_core.formats.packed_strings import PackedStrings
+from boxmask_core.formats.scratch import FirstHolders, once_each
+from boxmask_core.images import IMAGE_SUFFIXES
 from boxmask_core.instances import BoxIssue, ImageRecord, Instance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 CONFIG = "data.yaml"
 _SPLITS = ("train", "val", "test")
@@ -34,22 +39,25 @@ class YoloDataset:
     Args:
         path: ``data.yaml``, or the folder with it.
         split: "train", "val", "test" or another key of ``data.yaml``; None reads those three.
+        images: Must be None: where an image lies tells where its labels do.
 
     Raises:
         DatasetError: There is no such file or split, or it breaks the format.
     """
 
-    def __init__(self, path: Path, *, split: str | None = None) -> None:
+    def __init__(self, path: Path, *, split: str | None = None, images: Path | None = None) -> None:
         file = path / CONFIG if path.is_dir() else path
+        if images is not None:
+            problem = f"its labels are found by the places of its images, which cannot be moved to {images}"
+            raise DatasetError(file, f"{problem}; let data.yaml name them")
         config = _load(file)
         self._names = _names(config, file)
         self.class_names = tuple(name for _, name in sorted(self._names.items()))
-        images = [image for source in _sources(config, file, split) for image in _images(source)]
-        listed = dict.fromkeys(images)
-        self._images = tuple(image for image in listed if _label_path(image).is_file())
-        unlabelled = len(listed) - len(self._images)
-        self.notes = (f"{unlabelled} images have no label file and are left out",) if unlabelled else ()
-        self.image_root = Path(commonpath([image.parent for image in listed] or [file.parent]))
+        found = (image for source in _sources(config, file, split) for image in _images(source))
+        survey = _Survey(found)
+        self._images = PackedStrings(survey.labelled())
+        self.notes = survey.notes()
+        self.image_root = survey.root or file.parent
 
     @staticmethod
     def recognises(path: Path) -> bool:
@@ -60,31 +68,49 @@ class YoloDataset:
         return len(self._images)
 
     def __iter__(self) -> Iterator[ImageRecord | RecordError]:
-        keys: set[str] = set()
-        for image in self._images:
-            key = key_of(image.relative_to(self.image_root).as_posix(), image)
-            if key in keys:
-                yield RecordError(key, image, f"two images share the key {key!r}")
-                continue
-            keys.add(key)
-            yield self._record(key, image)
+        with FirstHolders() as keys:
+            for image in map(Path, self._images):
+                key = key_of(image.relative_to(self.image_root).as_posix(), image)
+                if (other := keys.claim(key, image.name)) is None:
+                    yield self._record(key, image)
+                else:
+                    yield RecordError(key, image, shared_key(key, other, image.name))
 
     def _record(self, key: str, image: Path) -> ImageRecord | RecordError:
         label = _label_path(image)
         try:
-            header = read_header(image.read_bytes(), what=str(image))
-        except FileNotFoundError:
-            return RecordError(key, image, "the image file is missing, and boxes are relative to its size")
-        except (OSError, InvalidImageError) as error:
-            return RecordError(key, image, str(error))
+            size = upright_size(image)
+        except DatasetError as error:
+            return RecordError(key, image, error.problem)
         try:
             lines = [line for line in label.read_text(encoding="utf-8").splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError) as error:
             return RecordError(key, label, f"the label file cannot be read: {error}")
-        read = [_instance(line, str(index), header, self._names) for index, line in enumerate(lines)]
-        instances = tuple(entry for entry in read if isinstance(entry, Instance))
-        issues = tuple(entry for entry in read if isinstance(entry, BoxIssue))
+        instances, issues = told_apart(
+            _instance(line, str(index), size, self._names) for index, line in enumerate(lines)
+        )
         return ImageRecord(key, image, instances, issues)
+
+
+class _Survey:
+    """The images that have a label file, each once; what one pass over all tells is known after it."""
+
+    def __init__(self, images: Iterable[str]) -> None:
+        self._images = images
+        self._unlabelled = 0
+        self.root: Path | None = None
+
+    def labelled(self) -> Iterator[str]:
+        for name in once_each(self._images):
+            image = Path(name)
+            self.root = common_folder(self.root, image.parent)
+            if is_file(_label_path(image)):
+                yield name
+            else:
+                self._unlabelled += 1
+
+    def notes(self) -> tuple[str, ...]:
+        return (f"{self._unlabelled} images have no label file and are left out",) if self._unlabelled else ()
 
 
 def _load(file: Path) -> Mapping[str, Any]:
@@ -140,11 +166,10 @@ def _resolved(entry: str, config: Mapping[str, Any], file: Path) -> Path | None:
     return next((Path(normpath(path)) for path in candidates if path.exists()), None)
 
 
-def _images(source: Path) -> list[Path]:
+def _images(source: Path) -> Iterable[str]:
     if source.is_dir():
-        return sorted(path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    lines = source.read_text(encoding="utf-8").splitlines()
-    return [Path(normpath(source.parent / line.strip())) for line in lines if line.strip()]
+        return (f"{source}/{name}" for name in files_below(source, IMAGE_SUFFIXES))
+    return (normpath(source.parent / line) for line in listed_lines(source))
 
 
 def _label_path(image: Path) -> Path:
@@ -156,7 +181,7 @@ def _label_path(image: Path) -> Path:
     return Path(*parts)
 
 
-def _instance(line: str, index: str, header: ImageHeader, names: Mapping[int, str]) -> Instance | BoxIssue:
+def _instance(line: str, index: str, size: tuple[int, int], names: Mapping[int, str]) -> Instance | BoxIssue:
     try:
         category, *values = map(float, line.split())
         name = names.get(int(category)) if category.is_integer() else None
@@ -174,9 +199,9 @@ def _instance(line: str, index: str, header: ImageHeader, names: Mapping[int, st
         return BoxIssue(
             index, name, f"expected 4 numbers of a box or 3 points of a polygon, but got {line!r}"
         )
-    x0, y0, x1, y1 = corners
+    (x0, y0, x1, y1), (across, down) = corners, size
     try:
-        box = Box(x0 * header.width, y0 * header.height, x1 * header.width, y1 * header.height)
+        box = Box(x0 * across, y0 * down, x1 * across, y1 * down)
     except InvalidBoxError as error:
         return BoxIssue(index, name, str(error))
     return Instance(box, name, id=index)

@@ -41,7 +41,7 @@ def test_an_instance_is_its_class_times_1000_and_its_number(tmp_path: Path, make
     assert (instances == expected).all()
     assert (labels == expected // 1000).all()
     assert (tmp_path / "class_names.txt").read_text() == "background\ncat\ndog\n"
-    assert writer.losses == {"pixels that lie under a smaller box": 4}
+    assert writer.losses == {"pixels that masks lose to overlaps": 4}
 
 
 def test_a_crowd_is_its_class_alone_as_a_group_is(tmp_path: Path, make_mask: MakeMask) -> None:
@@ -68,5 +68,5 @@ def test_instances_beyond_the_thousandth_are_their_class_alone_and_counted(
 
 def test_more_classes_than_16_bits_hold_are_refused(tmp_path: Path) -> None:
     CityscapesWriter(tmp_path, [str(index) for index in range(64)])
-    with pytest.raises(DatasetError, match="at most 64 classes, but got 65; write COCO"):
+    with pytest.raises(DatasetError, match="at most 64 classes, but got 65; write VOC"):
         CityscapesWriter(tmp_path, [str(index) for index in range(65)])

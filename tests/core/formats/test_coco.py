@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,6 +74,49 @@ def test_a_single_file_is_read_whole(tmp_path: Path) -> None:
     ]
 
 
+def test_ids_of_zero_without_order_or_missing_are_read(tmp_path: Path) -> None:
+    file = save(
+        tmp_path / "a.json",
+        [
+            image(0, "zero.jpg"),
+            {"file_name": "none.jpg"},
+            image(2**70, "big.jpg"),
+            {"id": "x", "file_name": "x.jpg"},
+        ],
+        [
+            {"image_id": "x", "category_id": 0, "bbox": [1, 2, 3, 4], "id": 0},
+            {"image_id": 2**70, "category_id": 999, "bbox": [1, 2, 3, 4], "id": 0},
+            {"image_id": 0, "category_id": 0, "bbox": [1, 2, 3, 4], "id": 5},
+            {"image_id": 0.0, "category_id": 999, "bbox": [1, 2, 3, 4], "id": 5, "area": None},
+            {"image_id": None, "category_id": 0, "bbox": [1, 2, 3, 4]},
+        ],
+        categories=[{"id": 999, "name": "last"}, {"id": 0, "name": "first"}],
+    )
+    dataset = CocoDataset(file)
+    assert dataset.class_names == ("last", "first")
+    assert dataset.notes == ()
+    found = {
+        record.key: [(one.class_name, one.id) for one in record.instances] for record in records(dataset)
+    }
+    assert found == {
+        "zero": [("first", "5"), ("last", "5")],
+        "none": [("first", "0")],
+        "big": [("last", "0")],
+        "x": [("first", "0")],
+    }
+
+
+def test_the_order_of_the_lists_in_the_file_does_not_matter(tmp_path: Path) -> None:
+    images = [image(5, "a.jpg"), image(2, "b.jpg")]
+    annotations = [annotation(2, id=1), annotation(5, id=2), annotation(2, id=3)]
+    expected = list(CocoDataset(save(tmp_path / "a.json", images, annotations)))
+    lists = {"images": images, "annotations": annotations, "categories": CATEGORIES}
+    for number, order in enumerate(permutations(lists)):
+        file = tmp_path / f"{number}.json"
+        file.write_text(json.dumps({"info": {"images": [1]}, **{name: lists[name] for name in order}}))
+        assert list(CocoDataset(file)) == expected
+
+
 @pytest.mark.parametrize("layout", ["train2017", "images/train2017", "images", "."])
 @pytest.mark.parametrize("name", ["instances_train2017.json", "train2017.json"])
 def test_images_are_found_in_the_customary_folders(tmp_path: Path, layout: str, name: str) -> None:
@@ -136,8 +180,9 @@ def test_a_bad_box_is_an_issue_and_the_others_are_kept(
         ({"id": 9, "file_name": "../../etc/passwd"}, "inside the image folder"),
         ({"id": 9, "file_name": "/etc/passwd"}, "inside the image folder"),
         ({"id": 9}, "inside the image folder"),
-        ({"id": 1, "file_name": "c.jpg"}, "share the id 1"),
-        ({"id": 9, "file_name": "a.png"}, "share the key 'a'"),
+        ({"id": 1, "file_name": "c.jpg"}, "share the id 1: a.jpg and c.jpg"),
+        ({"id": 9, "file_name": "a.png"}, "share the key 'a': a.jpg and a.png; rename one"),
+        ({"id": 9, "file_name": "a.jpg"}, "share the key 'a': a.jpg is there twice; remove one"),
     ],
 )
 def test_an_image_that_cannot_be_named_is_reported_and_the_rest_goes_on(

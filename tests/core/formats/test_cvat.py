@@ -109,7 +109,7 @@ def test_duplicate_and_unsafe_names_are_errors_of_those_images(tmp_path: Path) -
     save(tmp_path, '<image id="0" name="a.jpg"/><image id="1" name="a.png"/><image id="2" name="../a.jpg"/>')
     entries = [entry for entry in CvatDataset(tmp_path) if isinstance(entry, RecordError)]
     assert [(entry.key, entry.problem) for entry in entries] == [
-        ("a", "two images share the key 'a'"),
+        ("a", "two images share the key 'a': a.jpg and a.png; rename one"),
         ("../a.jpg", "an image must lie inside the image folder, but got '../a.jpg'"),
     ]
 

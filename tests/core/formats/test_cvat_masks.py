@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from boxmask_core.boxes import Box
 from boxmask_core.errors import DatasetError
 from boxmask_core.formats.cvat import CvatDataset
 from boxmask_core.formats.cvat_masks import CvatMaskWriter, read_cvat_masks
-from boxmask_core.instances import Flags
+from boxmask_core.grabcut import Fallback
+from boxmask_core.instances import Flags, Instance
 from tests.core.formats.scenes import NAMES, RING, cat_and_dog, masked
 from tests.core.formats.test_run_codecs import CVAT_RING
 
@@ -70,6 +73,22 @@ def test_characters_that_xml_cannot_hold_are_replaced_and_counted(
     assert image.masks[0].instance.id == "x??"
 
 
+def test_masks_without_what_boxmask_notes_have_the_box_of_their_pixels(
+    tmp_path: Path, make_mask: MakeMask
+) -> None:
+    """As in CVAT's own exports, which also hold shapes of other kinds."""
+    file = write_one(tmp_path, make_mask)
+    bare = re.sub("<attribute name=.*</attribute>", "", file.read_text())
+    assert "source_box</name>" in bare
+    file.write_text(bare.replace("</image>", '<box label="cat" xtl="1" ytl="1" xbr="2" ybr="2"/></image>'))
+    (image,) = read_cvat_masks(tmp_path)
+    cat, dog = image.masks
+    assert cat.instance == Instance(Box(2, 3, 9, 10), "cat")
+    assert (cat.proposal.mask == RING).all()
+    assert (cat.quality, cat.proposal.fallback) == (1.0, Fallback.NONE)
+    assert dog.instance.box == Box(7, 8, 11, 10)
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -82,7 +101,7 @@ def test_characters_that_xml_cannot_hold_are_replaced_and_counted(
         ("2,3,9,10", "2,3,9"),
         ("2,3,9,10", "2,3,nan,10"),
         (">none<", ">bogus<"),
-        ('<attribute name="quality">0.5</attribute>', ""),
+        (">0.5<", "><"),
     ],
 )
 def test_a_broken_mask_is_refused_by_name(tmp_path: Path, make_mask: MakeMask, old: str, new: str) -> None:

@@ -94,6 +94,18 @@ def test_parquet_of_the_datasets_library_names_its_classes(tmp_path: Path) -> No
     assert record.issues == (BoxIssue("1", "", "category 2 is no name and no index of one"),)
 
 
+def test_images_inside_a_parquet_file_are_not_loaded_and_asked_to_be_saved_beside_it(tmp_path: Path) -> None:
+    rows = [{"image": {"bytes": bytes(1000), "path": "a.jpg"}}] * 3
+    save_parquet(tmp_path / "metadata.parquet", rows, {})
+    dataset = ImageFolderDataset(tmp_path)
+    problems = [entry.problem for entry in dataset if isinstance(entry, RecordError)]
+    assert len(dataset) == 3
+    assert problems == [
+        f"row {number} has no file_name; save images that are inside the file beside it"
+        for number in range(3)
+    ]
+
+
 def test_a_list_of_objects_and_classes_without_names_are_read(tmp_path: Path) -> None:
     objects = [{"bbox": [0, 0, 1, 1], "category": 3}, {"bbox": [0, 0, 2, 2], "label": "cat"}]
     save_jsonl(tmp_path / "metadata.jsonl", {"file_name": "a.jpg", "objects": objects})
@@ -136,7 +148,7 @@ def test_broken_rows_are_errors_of_those_images(tmp_path: Path) -> None:
         ("row 0", "row 0 has no file_name"),
         ("b.jpg", "objects must be lists of equal length"),
         ("../c.jpg", "an image must lie inside the image folder"),
-        ("d", "two images share the key 'd'"),
+        ("d", "two images share the key 'd': d.jpg and d.png"),
     ]
 
 

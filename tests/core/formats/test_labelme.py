@@ -146,7 +146,10 @@ def test_two_files_of_one_image_and_a_broken_file_are_errors_of_those_images(tmp
     entries = list(LabelmeDataset(tmp_path))
     assert [type(entry) for entry in entries] == [ImageRecord, RecordError, RecordError, RecordError]
     problems = [entry.problem for entry in entries if isinstance(entry, RecordError)]
-    assert problems[:2] == ["two images share the key 'a'", "must hold a JSON object with a list shapes"]
+    assert problems[:2] == [
+        "two images share the key 'a': a.jpg and a.png; rename one",
+        "must hold a JSON object with a list shapes",
+    ]
     assert problems[2].startswith("cannot be read as JSON")
 
 

@@ -166,7 +166,7 @@ def test_broken_tasks_are_errors_of_those_tasks(tmp_path: Path) -> None:
         'a task has no data; export as "JSON", not "JSON-MIN"',
         "an image must lie inside the image folder, but got 'data/../../a.jpg'",
         "the data of a task name no image, but got {'text': 'x'}",
-        "two images share the key 'x/a'",
+        "two images share the key 'x/a': a.jpg and a.png; rename one",
     ]
 
 

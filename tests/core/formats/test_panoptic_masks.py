@@ -91,8 +91,8 @@ def test_crowds_are_passed_through_and_hidden_instances_are_counted(
     with PanopticWriter(tmp_path, NAMES) as writer:
         writer.write(masked("a", hidden, crowd, make_mask(RING, at=(10, 1), class_name="dog")))
     assert writer.losses == {
-        "instances that lie wholly under smaller boxes": 1,
-        "pixels that lie under a smaller box": 4,
+        "instances that lose every pixel to overlaps": 1,
+        "pixels that masks lose to overlaps": 4,
     }
     content = json.loads((tmp_path / "panoptic.json").read_text())
     segments = content["annotations"][0]["segments_info"]

@@ -34,12 +34,12 @@ def test_a_pixel_is_the_index_of_its_class_and_0_the_background(tmp_path: Path, 
         "names": {0: "background", 1: "cat", 2: "dog"},
     }
     assert writer.losses == {
-        "pixels that lie under a smaller box": 4,
+        "pixels that masks lose to overlaps": 4,
         "instances that become part of their class": 2,
     }
 
 
 def test_more_classes_than_8_bits_hold_are_refused(tmp_path: Path) -> None:
     SemanticWriter(tmp_path, [str(index) for index in range(254)])
-    with pytest.raises(DatasetError, match="at most 254 classes, but got 255; write COCO"):
+    with pytest.raises(DatasetError, match="at most 254 classes, but got 255; write VOC, whose maps may"):
         SemanticWriter(tmp_path, [str(index) for index in range(255)])

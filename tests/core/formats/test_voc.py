@@ -118,6 +118,17 @@ def test_a_split_is_looked_for_under_segmentation_and_then_under_main(folder: Fo
         VocDataset(folder.root, split="test")
 
 
+def test_keys_of_a_split_may_have_spaces(folder: Folder) -> None:
+    for key in ("my cat", "my cat 1", "my"):
+        folder.add(key, element("cat", bndbox(1, 1, 5, 5)))
+    folder.add_set("Main/val", "my cat", "my cat  -1", "my cat 1", "my 1")
+    assert [record.key for record in records(VocDataset(folder.root, split="val"))] == [
+        "my cat",
+        "my cat 1",
+        "my",
+    ]
+
+
 def test_a_list_of_files_is_read_as_a_list_of_keys(folder: Folder) -> None:
     """The lists of SBD's ``trainaug`` that go round name image and label map."""
     folder.add("2007_000032", element("cat", bndbox(1, 1, 5, 5)))
@@ -222,6 +233,12 @@ def test_the_image_is_found_by_its_key_and_then_by_the_name_in_the_file(
     assert only(VocDataset(folder.root)).path == folder.root / "JPEGImages" / expected
 
 
+def test_of_two_images_of_one_key_the_one_that_the_annotation_names_is_taken(folder: Folder) -> None:
+    folder.add("a", image="a.jpg", filename="a.png")
+    (folder.root / "JPEGImages" / "a.png").touch()
+    assert only(VocDataset(folder.root)).path == folder.root / "JPEGImages" / "a.png"
+
+
 @pytest.mark.parametrize(
     "size", ["", "<size><width>0</width><height>0</height></size>", "<size><width>x</width></size>"]
 )
@@ -235,25 +252,40 @@ class TestOrigin:
         folder.add("a", element("cat", bndbox(1, 2, 5, 6)))
         assert only(VocDataset(folder.root, origin="0")).instances[0].box == Box(1, 2, 5, 6)
 
-    def test_a_zero_in_a_small_dataset_means_zero_based_and_is_said(self, folder: Folder) -> None:
-        folder.add("a", element("cat", bndbox(0, 2, 5, 6)))
+    def test_without_a_coordinate_below_one_the_boxes_that_were_looked_at_are_the_evidence(
+        self, folder: Folder
+    ) -> None:
+        folder.add("a", element("cat", bndbox(1, 2, 5, 6)), element("cat", bndbox(3, 1, 5, 6)))
         folder.add("b", element("cat", bndbox(3, 2, 5, 6)))
-        dataset = VocDataset(folder.root)
-        assert records(dataset)[1].instances[0].box == Box(3, 2, 5, 6)
-        (note,) = dataset.notes
-        assert "0-based" in note
-        assert "1 of 2 files" in note
-        assert "--voc-origin 1" in note
+        (note,) = VocDataset(folder.root).notes
+        assert note == "VOC boxes read as 1-based and inclusive: no coordinate is below 1 in 3 boxes"
 
-    def test_a_stray_zero_among_many_files_warns_and_flips_nothing(self, folder: Folder) -> None:
+    @pytest.mark.parametrize("low", ["0", "0.5", "-3"])
+    def test_any_coordinate_below_one_means_zero_based_and_is_named(self, folder: Folder, low: str) -> None:
+        folder.add("a", element("cat", bndbox(3, 2, 5, 6)))
+        folder.add("sub/b", element("cat", bndbox(3, 2, 5, 6)), element("dog", bndbox(3, low, 5, 6)))
+        dataset = VocDataset(folder.root)
+        assert records(dataset)[0].instances[0].box == Box(3, 2, 5, 6)
+        (note,) = dataset.notes
+        assert note == (
+            f"VOC boxes read as 0-based edges: ymin is {low} in sub/b.xml, "
+            "and 1 of 2 files have a coordinate below 1; if they count from 1, pass --voc-origin 1"
+        )
+
+    def test_a_stray_zero_among_many_files_decides_and_warns(self, folder: Folder) -> None:
         for number in range(150):
             folder.add(f"{number:03}", element("cat", bndbox(3, 2, 5, 6)))
         folder.add("zero", element("cat", bndbox(0, 2, 5, 6)))
         dataset = VocDataset(folder.root)
-        assert records(dataset)[0].instances[0].box == Box(2, 1, 5, 6)
+        assert records(dataset)[0].instances[0].box == Box(3, 2, 5, 6)
         (note,) = dataset.notes
-        assert note.startswith("warning")
+        assert note.startswith("warning: VOC boxes read as 0-based edges: xmin is 0 in zero.xml")
         assert "1 of 151 files" in note
+
+    def test_what_is_no_number_is_no_evidence(self, folder: Folder) -> None:
+        folder.add("a", element("cat", bndbox("nan", "-inf", 5, 6)), element("cat", bndbox(3, 2, 5, 6)))
+        (note,) = VocDataset(folder.root).notes
+        assert "no coordinate is below 1 in 2 boxes" in note
 
     def test_decimals_are_no_evidence(self, folder: Folder) -> None:
         folder.add("a", element("cat", bndbox(1.5, 2, 5, 6)))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -16,12 +18,15 @@ from boxmask_core.errors import DatasetError
 from boxmask_core.formats import WRITERS
 from boxmask_core.formats.coco import CocoDataset
 from boxmask_core.formats.coco_masks import CocoMasks, CocoMaskWriter
+from boxmask_core.formats.interface import WriterOptions
 from boxmask_core.formats.limits import LIMITS
 from boxmask_core.formats.voc_masks import VocMaskWriter
 from boxmask_core.formats.yolo import YoloDataset
 from boxmask_core.formats.yolo_masks import YoloSegWriter
-from boxmask_core.instances import Flags, MaskedImage
-from boxmask_core.palette import decode_indexed_png
+from boxmask_core.grabcut import Fallback
+from boxmask_core.instances import Flags, Instance, MaskedImage
+from boxmask_core.palette import decode_indexed_png, decode_label_map
+from boxmask_core.rle import encode_rle
 from tests.core.formats.scenes import NAMES, RING, cat_and_dog, masked
 
 if TYPE_CHECKING:
@@ -58,9 +63,11 @@ FILES = {
     "yolo-split": {"labels/a.txt", "data.yaml"},
     "yolo-largest": {"labels/a.txt", "data.yaml"},
     "labelme": {"labelme/a.json", "labels.txt"},
+    "labelme-polygons": {"labelme/a.json", "labels.txt"},
     "cvat": {"annotations.xml"},
     "labelstudio": {"tasks.json"},
     "labelstudio-bitmask": {"tasks.json"},
+    "labelstudio-polygons": {"tasks.json"},
     "semantic": {"masks/a.png", "data.yaml"},
     "cityscapes": {"gtFine/a_gtFine_instanceIds.png", "gtFine/a_gtFine_labelIds.png", "class_names.txt"},
     "parquet": {"metadata.parquet"},
@@ -110,7 +117,8 @@ class TestEveryWriter:
         with WRITERS[name](tmp_path, NAMES) as writer:
             writer.write(masked("a", *masks, make_mask(np.zeros((3, 3))), *dots, height=60))
         assert writer.losses["instances with an empty mask"] == 1
-        assert writer.losses.keys() == {sentence for sentence in LIMITS[name] if "qualities" not in sentence}
+        declared = LIMITS[name].sentences
+        assert writer.losses.keys() == {sentence for sentence in declared if "qualities" not in sentence}
 
     def test_an_empty_mask_is_counted(self, name: str, tmp_path: Path, make_mask: MakeMask) -> None:
         with WRITERS[name](tmp_path, NAMES) as writer:
@@ -122,6 +130,31 @@ class TestEveryWriter:
             writer.write(masked("a"))
         assert not writer.losses
         assert visible(tmp_path) == FILES[name]
+
+    def test_single_images_are_not_synced_and_the_dataset_is(
+        self, name: str, tmp_path: Path, picture: MaskedImage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced: list[int] = []
+        monkeypatch.setattr(os, "fsync", synced.append)
+        with WRITERS[name](tmp_path, NAMES) as writer:
+            writer.write(picture)
+            assert not synced
+        assert len(synced) == 1
+
+    def test_what_cannot_be_completed_is_removed(
+        self, name: str, tmp_path: Path, picture: MaskedImage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(_: int) -> None:
+            raise OSError("no space left")
+
+        def complete() -> None:
+            with WRITERS[name](tmp_path, NAMES) as writer:
+                writer.write(picture)
+                monkeypatch.setattr(os, "fsync", full)
+
+        with pytest.raises(OSError, match="no space left"):
+            complete()
+        assert not any(path.split("/")[-1].startswith(".") for path in visible(tmp_path))
 
     def test_the_same_masks_give_the_same_bytes_in_any_order(
         self, name: str, tmp_path: Path, picture: MaskedImage, make_mask: MakeMask
@@ -147,14 +180,14 @@ def test_voc_writes_class_and_object_maps_under_the_key(tmp_path: Path, picture:
     assert (classes == expected).all()
     assert (objects == expected).all()
     assert (tmp_path / "class_names.txt").read_text() == "background\ncat\ndog\n"
-    assert writer.losses == {"pixels that lie under a smaller box": 4}
+    assert writer.losses == {"pixels that masks lose to overlaps": 4}
 
 
 def test_voc_counts_instances_that_cannot_be_seen(tmp_path: Path, make_mask: MakeMask) -> None:
     hidden = make_mask(np.ones((2, 2)), at=(3, 3), box=Box(0, 0, 12, 12))
     with VocMaskWriter(tmp_path, NAMES) as writer:
         writer.write(masked("a", hidden, make_mask(np.ones((6, 6)), at=(2, 2))))
-    assert writer.losses["instances that lie wholly under smaller boxes"] == 1
+    assert writer.losses["instances that lose every pixel to overlaps"] == 1
 
 
 def test_voc_takes_sixteen_bits_for_many_objects(tmp_path: Path, make_mask: MakeMask) -> None:
@@ -165,11 +198,40 @@ def test_voc_takes_sixteen_bits_for_many_objects(tmp_path: Path, make_mask: Make
     with Image.open(io.BytesIO(data)) as image:
         assert image.mode == "I;16"
         assert np.asarray(image).ravel().tolist() == list(range(1, 301))
+    (note,) = writer.notes
+    assert note.startswith(
+        "images with more than 254 instances: 1; their SegmentationObject is a 16-bit grey"
+    )
+    assert note.endswith("in which 65535 is void")
 
 
-def test_voc_refuses_more_classes_than_a_label_map_holds(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="at most 254 classes, but got 255; write COCO"):
-        VocMaskWriter(tmp_path, [str(index) for index in range(255)])
+def test_voc_takes_sixteen_bits_for_many_classes_and_says_so(tmp_path: Path, make_mask: MakeMask) -> None:
+    names = [f"class {index}" for index in range(1, 301)]
+    doubtful = replace(make_mask([[1]], at=(5, 0), class_name="class 1"), quality=0.1)
+    last = make_mask([[1]], class_name="class 300")
+    with VocMaskWriter(tmp_path, names, WriterOptions(void_below=0.2)) as writer:
+        writer.write(masked("a", last, doubtful))
+    classes = decode_label_map((tmp_path / "SegmentationClass" / "a.png").read_bytes())
+    assert classes.dtype == np.uint16
+    assert (classes[0, 0], classes[0, 1], classes[0, 5]) == (300, 0, 65535)
+    objects = decode_label_map((tmp_path / "SegmentationObject" / "a.png").read_bytes())
+    assert objects.dtype == np.uint8
+    assert (objects[0, 0], objects[0, 5]) == (1, 255)
+    (note,) = writer.notes
+    assert note.startswith("300 classes do not fit into 8 bits: SegmentationClass holds 16-bit greyscale PNG")
+    assert note.endswith("in which 65535 is void")
+
+
+def test_voc_has_nothing_to_say_of_maps_of_eight_bits(tmp_path: Path, picture: MaskedImage) -> None:
+    with VocMaskWriter(tmp_path, [*NAMES, *(str(index) for index in range(252))]) as writer:
+        writer.write(picture)
+    assert writer.notes == ()
+    assert read_png(tmp_path / "SegmentationClass" / "sub" / "a.png").dtype == np.uint8
+
+
+def test_voc_refuses_more_classes_than_sixteen_bits_hold(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="at most 65534 classes, but got 65535; write COCO"):
+        VocMaskWriter(tmp_path, [str(index) for index in range(65535)])
 
 
 def test_coco_writes_one_complete_file(tmp_path: Path, picture: MaskedImage) -> None:
@@ -250,6 +312,29 @@ def test_coco_masks_come_back_as_they_were(tmp_path: Path, picture: MaskedImage,
         assert found.quality == pytest.approx(mask.quality, abs=5e-5)
 
 
+@pytest.mark.parametrize("kind", ["runs", "compressed", "polygon"])
+def test_coco_masks_of_others_have_the_box_of_their_pixels(tmp_path: Path, kind: str) -> None:
+    full = np.zeros((12, 20), dtype=np.uint8, order="F")
+    full[3:5, 7:11] = 1
+    shapes: dict[str, object] = {
+        "runs": {"size": [12, 20], "counts": [7 * 12 + 3, 2, 10, 2, 10, 2, 10, 2, 115]},
+        "compressed": {"size": [12, 20], "counts": encode_rle(full.view(np.bool_)).decode()},
+        "polygon": [[7, 3, 11, 3, 11, 5, 7, 5]],
+    }
+    annotation = {"id": 5, "image_id": 1, "category_id": 3, "segmentation": shapes[kind], "iscrowd": 1}
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 20, "height": 12}],
+        "categories": [{"id": 3, "name": "cat"}],
+        "annotations": [annotation],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    masks = CocoMasks(tmp_path)
+    (mask,) = masks.masks(masks.images[0])
+    assert mask.instance == Instance(Box(7, 3, 11, 5), "cat", Flags(crowd=True), "5")
+    assert mask.proposal.mask.all()
+    assert (mask.quality, mask.proposal.fallback) == (1.0, Fallback.NONE)
+
+
 def test_coco_output_is_a_detection_dataset(tmp_path: Path, picture: MaskedImage) -> None:
     with CocoMaskWriter(tmp_path, NAMES) as writer:
         writer.write(picture)
@@ -277,7 +362,9 @@ def test_a_broken_file_of_masks_is_refused_by_name(tmp_path: Path, content: str)
         {"fallback": "bogus"},
         {"quality": None},
         {"category_id": 9},
-        {"attributes": {"bogus": True}},
+        {"attributes": None},
+        {"segmentation": {"counts": [1, 2]}},
+        {"segmentation": {"counts": [-1, 241]}},
     ],
 )
 def test_a_broken_mask_is_refused_when_it_is_decoded(
