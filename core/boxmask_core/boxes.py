@@ -13,6 +13,10 @@ from boxmask_core.errors import InvalidBoxError
 
 EXPANSION = 0.5
 """Growth of the expanded box in width and in height: 25 % a side (Xie et al. 2020, section 3.2)."""
+NOT_FINITE = "every coordinate must be a finite number"
+"""The rule that a box with NaN or infinity breaks."""
+NO_AREA = "a box must have x0 < x1 and y0 < y1"
+"""The rule that a degenerate box breaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +95,9 @@ class Box:
     def __post_init__(self) -> None:
         corners = (self.x0, self.y0, self.x1, self.y1)
         if not all(math.isfinite(value) for value in corners):
-            raise InvalidBoxError(corners, "every coordinate must be a finite number")
+            raise InvalidBoxError(corners, NOT_FINITE)
         if self.x1 <= self.x0 or self.y1 <= self.y0:
-            raise InvalidBoxError(corners, "a box must have x0 < x1 and y0 < y1")
+            raise InvalidBoxError(corners, NO_AREA)
 
     @property
     def width(self) -> float:

@@ -14,7 +14,7 @@ from boxmask_core.errors import BoxmaskError, MissingExtraError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-FAILURE, USAGE, INTERRUPTED = 1, 2, 130
+USAGE, INTERRUPTED = 2, 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,12 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "convert": Command("boxmask_convert.command:main", "local", "turn a box dataset into a mask dataset"),
+    "plan": Command(
+        "boxmask_convert.plan_command:main", "local", "what a conversion would do, find wrong, lose and take"
+    ),
+    "check": Command(
+        "boxmask_convert.check_command:main", "local", "whether a dataset is what its format says"
+    ),
     "segment": Command(
         "boxmask_convert.segment_command:main", "local", "give every pixel of images its class"
     ),
@@ -65,8 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments after ``boxmask``; those of the process if None.
 
     Returns:
-        The exit status: the sub-command's own, 1 for an error that it names, 2 for a wrong command line or a
-        missing extra, 130 when interrupted.
+        The exit status: the sub-command's own; that of an error that it names (`BoxmaskError.exit_status`):
+        2 for what cannot be worked on, a wrong command line or a missing extra, 3 for a server that cannot be
+        reached, 1 else; 130 when interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["--version"]:
@@ -78,10 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
         return _run(name, arguments[len(name.split()) :])
-    except MissingExtraError as error:
-        return _fail(error, USAGE)
     except BoxmaskError as error:
-        return _fail(error, FAILURE)
+        return _fail(error)
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -114,10 +119,10 @@ def _explain(arguments: Sequence[str]) -> int:
     return 0 if asked_for else USAGE
 
 
-def _fail(error: BoxmaskError, status: int) -> int:
+def _fail(error: BoxmaskError) -> int:
     message = " ".join(str(error).split())
     sys.stderr.write(f"boxmask: {message}\n")
-    return status
+    return error.exit_status
 
 
 if __name__ == "__main__":

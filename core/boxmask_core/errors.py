@@ -22,6 +22,7 @@
     |-- PermissionDeniedError      the caller is known, and may not do that
     |-- TooManyCallsError          the caller, or all callers together, have as many calls as they may
     |-- SettingsError              a setting of the server, or a file that it names, breaks its rule
+    |-- ClusterError               a Ray cluster cannot do the work
     |-- MissingExtraError          a command needs an optional part of the distribution
     |-- TrainingError              a training run cannot start or go on
     `-- ParityError                an exported graph does not compute what its network computes
@@ -33,11 +34,20 @@ from __future__ import annotations
 
 
 class BoxmaskError(Exception):
-    """Root of every error that boxmask raises on purpose."""
+    """Root of every error that boxmask raises on purpose.
+
+    Attributes:
+        exit_status: What a command ends with that could not do its work because of it: 1, or 2 where what it
+            was given cannot be worked on, or 3 where a server cannot be reached.
+    """
+
+    exit_status: int = 1
 
 
 class InvalidInputError(BoxmaskError):
     """The caller sent something that cannot be worked on."""
+
+    exit_status = 2
 
 
 class InvalidBoxError(InvalidInputError):
@@ -163,6 +173,38 @@ class DatasetError(InvalidInputError):
         self.problem = problem
 
 
+class OutputError(BoxmaskError):
+    """What was made cannot be written.
+
+    Args:
+        out: Where it was to go.
+        error: What the system said.
+    """
+
+    def __init__(self, out: object, error: OSError) -> None:
+        where = f"{error.filename}: " if error.filename else ""
+        super().__init__(
+            f"{out} cannot be written ({where}{error.strerror or error}); what was answered so far is kept: "
+            "mend that and run the same command again"
+        )
+
+
+class TooManyFailuresError(BoxmaskError):
+    """More images failed than the user allowed.
+
+    Args:
+        failed: Images that failed.
+        most: Images that may fail.
+        last: What was wrong with the last one.
+    """
+
+    def __init__(self, failed: int, most: int, last: str) -> None:
+        super().__init__(
+            f"{failed} images failed, and --max-errors allows {most}; the last: {last}. What was answered is "
+            "kept: mend the cause, or allow more, and run the same command again"
+        )
+
+
 class BundleError(BoxmaskError):
     """A model bundle is missing, damaged or does not fit.
 
@@ -170,6 +212,8 @@ class BundleError(BoxmaskError):
         where: The bundle's folder or file.
         problem: What is wrong, and what to do.
     """
+
+    exit_status = 2
 
     def __init__(self, where: object, problem: str) -> None:
         super().__init__(f"bundle {where}: {problem}")
@@ -182,6 +226,8 @@ class DeviceError(BoxmaskError):
         device: The device asked for.
         reason: Why not, and what to do.
     """
+
+    exit_status = 2
 
     def __init__(self, device: str, reason: str) -> None:
         super().__init__(f"device {device!r} is not available: {reason}")
@@ -280,9 +326,24 @@ class SettingsError(BoxmaskError):
         problem: The rule that it breaks, the value, and what to do.
     """
 
+    exit_status = 2
+
     def __init__(self, setting: str, problem: str) -> None:
         super().__init__(f"{setting}: {problem}")
         self.setting = setting
+
+
+class ClusterError(BoxmaskError):
+    """A Ray cluster cannot do the work.
+
+    Args:
+        problem: What is wrong, and what to do.
+        exit_status: What a command ends with because of it, see `BoxmaskError`.
+    """
+
+    def __init__(self, problem: str, exit_status: int = 1) -> None:
+        super().__init__(problem)
+        self.exit_status = exit_status
 
 
 class MissingExtraError(BoxmaskError):
@@ -293,6 +354,8 @@ class MissingExtraError(BoxmaskError):
         module: The module that could not be imported.
         extra: The extra that brings it.
     """
+
+    exit_status = 2
 
     def __init__(self, command: str, module: str, extra: str) -> None:
         super().__init__(

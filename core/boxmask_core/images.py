@@ -85,6 +85,8 @@ class ImageHeader:
         format: "JPEG", "PNG", "WEBP", "BMP" or "TIFF".
         mode: Pillow's name of the pixel layout, for example "RGB", "L", "I;16".
         orientation: EXIF orientation, 1 to 8, that turns the stored pixels upright; 1 where they are.
+        several_frames: Whether the file holds an animation or several pages, of which `decode` takes the
+            first.
     """
 
     width: int
@@ -92,6 +94,7 @@ class ImageHeader:
     format: str
     mode: str
     orientation: int = 1
+    several_frames: bool = False
 
     @property
     def transposed(self) -> bool:
@@ -183,7 +186,16 @@ def _header(image: ImageFile, orientation: int) -> ImageHeader:
     width, height = image.size
     if orientation in _SWAPS_SIDES and not _turns_itself(image):
         width, height = height, width
-    return ImageHeader(width, height, str(image.format), image.mode, orientation)
+    return ImageHeader(
+        width, height, str(image.format), image.mode, orientation, several_frames=_has_several_frames(image)
+    )
+
+
+def _has_several_frames(image: ImageFile) -> bool:
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # Not image.is_animated: that walks through all pages, as many as the file claims.
+        return bool(image.tag_v2.next)
+    return bool(getattr(image, "is_animated", False))
 
 
 def _rgb(image: Image.Image, what: str) -> Image.Image:

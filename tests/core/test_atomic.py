@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,3 +49,26 @@ def test_the_file_may_be_read_by_whom_the_mask_of_the_process_allows(tmp_path: P
     plain.write_bytes(b"")
     write_bytes_atomically(tmp_path / "atomic", b"")
     assert (tmp_path / "atomic").stat().st_mode == plain.stat().st_mode
+
+
+def test_a_file_is_synced_unless_the_caller_syncs_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    write_bytes_atomically(tmp_path / "later", b"1", sync=False)
+    assert not synced
+    write_bytes_atomically(tmp_path / "now", b"2")
+    assert len(synced) == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"later": b"1", "now": b"2"}
+
+
+def test_without_sync_a_file_is_whole_or_absent_too(tmp_path: Path) -> None:
+    def fail() -> None:
+        with open_atomically(tmp_path / "file", sync=False) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert not list(tmp_path.iterdir())

@@ -73,15 +73,15 @@ def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[s
 def test_a_command_gets_the_arguments_after_its_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate", str(tmp_path / "one"), str(tmp_path / "two")]) == 1
+    assert main(["evaluate", str(tmp_path / "one"), str(tmp_path / "two")]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
     assert f"boxmask: {tmp_path / 'two'}: holds no PNG file" in captured.err
 
 
 @pytest.mark.usefixtures("_commands_of_our_own")
-def test_an_error_of_ours_is_one_line_and_status_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["failing", "--x"]) == 1
+def test_an_error_of_ours_is_one_line_and_its_status(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["failing", "--x"]) == 2
     assert capsys.readouterr().err == "boxmask: a.xml: is broken ['--x']\n"
 
 

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from boxmask_core.boxes import Box
-from boxmask_core.compositing import compose
+from boxmask_core.compositing import Overlaps, compose
+from boxmask_core.errors import InvalidMaskError, InvalidRequestError
+from tests.core.overlap_reference import HEIGHT, NAMES, POLICIES, WIDTH, instance_masks, owned
 
 if TYPE_CHECKING:
+    from boxmask_core.instances import InstanceMask
     from tests.core.conftest import MakeMask
 
 CLASSES = {"cat": 1, "dog": 2, "cow": 3}
@@ -70,6 +76,49 @@ def test_more_objects_than_eight_bits_hold_take_sixteen(make_mask: MakeMask, cou
     maps = compose(count, 1, masks, CLASSES)
     assert maps.objects.dtype == dtype
     assert maps.objects[0].tolist() == list(range(1, count + 1))
+
+
+@given(instance_masks(), st.sampled_from(POLICIES), st.sampled_from([None, 0.0, 0.25, 0.3, 1.0, 2.0]))
+def test_every_policy_decides_as_a_look_at_each_pixel_does(
+    masks: list[InstanceMask], overlaps: Overlaps, void_below: float | None
+) -> None:
+    indices = {name: index for index, name in enumerate(NAMES, start=1)}
+    maps = compose(WIDTH, HEIGHT, masks, indices, overlaps, void_below)
+    expected = owned(masks, overlaps, void_below)
+    assert (maps.classes == expected.classes(masks, void=255)).all()
+    assert (maps.objects == expected.objects(void=255)).all()
+
+
+def test_void_where_two_masks_claim_a_pixel_takes_the_depth_of_each_map(make_mask: MakeMask) -> None:
+    names = {str(index): index for index in range(1, 256)}
+    masks = [make_mask(np.ones((1, 2)), at=(index, 0), class_name="255") for index in range(255)]
+    maps = compose(256, 1, masks, names, Overlaps("void"))
+    assert maps.classes.dtype == maps.objects.dtype == np.uint16
+    assert maps.classes[0].tolist() == [255, *[65535] * 254, 255]
+    assert maps.objects[0].tolist() == [1, *[65535] * 254, 255]
+    shallow = compose(256, 1, masks[:254], dict(list(names.items())[:254]) | {"255": 254}, Overlaps("void"))
+    assert shallow.classes.dtype == shallow.objects.dtype == np.uint8
+    assert shallow.classes[0, :3].tolist() == [254, 255, 255]
+    assert shallow.objects[0, 250:].tolist() == [255, 255, 255, 255, 254, 0]
+
+
+def test_a_mask_without_a_quality_is_not_trusted(make_mask: MakeMask) -> None:
+    mask = replace(make_mask([[1, 0]]), quality=float("nan"))
+    assert compose(3, 1, [mask], CLASSES).classes.tolist() == [[1, 0, 0]]
+    assert compose(3, 1, [mask], CLASSES, void_below=0.5).classes.tolist() == [[255, 255, 0]]
+
+
+def test_more_instances_than_sixteen_bits_hold_are_refused(make_mask: MakeMask) -> None:
+    with pytest.raises(InvalidMaskError, match="at most 65534 instances, but got 65535; write COCO"):
+        compose(1, 1, [make_mask([[1]])] * 65535, CLASSES)
+
+
+def test_a_priority_of_unknown_classes_or_of_none_is_refused_by_name() -> None:
+    Overlaps("priority", ("dog",)).require_known(CLASSES)
+    with pytest.raises(InvalidRequestError, match="priority: there is no class 'yak', only: cat, dog, cow"):
+        Overlaps("priority", ("dog", "yak")).require_known(CLASSES)
+    with pytest.raises(InvalidRequestError, match="priority: name the classes that lie on top"):
+        Overlaps("priority").require_known(CLASSES)
 
 
 def test_an_unknown_class_is_the_callers_mistake(make_mask: MakeMask) -> None:

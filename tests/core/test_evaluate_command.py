@@ -8,7 +8,7 @@ import pytest
 
 from boxmask_core.errors import DatasetError, InvalidMaskError
 from boxmask_core.evaluate import VOC_NAMES, main
-from boxmask_core.palette import encode_indexed_png
+from boxmask_core.palette import encode_indexed_png, encode_label_map
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +92,89 @@ def test_names_may_come_from_a_file(folders: tuple[Path, Path], tmp_path: Path) 
     assert json.loads((tmp_path / "out.json").read_text())["iou"]["class 8"] == 0.5
 
 
+def test_void_of_the_prediction_is_wrong_and_beside_it_stands_what_is_covered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "truth", "a", [[0, 0, CAT, CAT, CAT, 255]])
+    save(tmp_path / "prediction", "a", [[0, 0, CAT, 255, 0, 255]])
+    options = ("--classes", "cat", "--json", tmp_path / "out.json", "--boundary")
+    assert run(tmp_path / "prediction", tmp_path / "truth", *options) == 0
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert result["coverage"] == 4 / 5
+    assert (result["iou"]["background"], result["iou"]["cat"]) == (2 / 3, 1 / 3)
+    predicted = result["where_predicted"]
+    assert (predicted["iou"]["background"], predicted["iou"]["cat"]) == (2 / 3, 1 / 2)
+    assert predicted["mean_iou"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert predicted["classes_mean_iou"] == 1 / 2
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split("  ", 1)[1].split() == ["IoU", "where", "predicted", "boundary"]
+    cat = next(line for line in lines if line.startswith("cat"))
+    assert cat.split()[1:3] == ["33.33", "50.00"]
+    assert lines[-1].split() == [*["coverage,", "pixels", "predicted", "not", "to", "be", "void"], "80.00"]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_a_prediction_without_void_covers_everything(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    assert run(*folders, "--json", tmp_path / "out.json") == 0
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert result["coverage"] == 1
+    assert result["where_predicted"] == {"iou": result["iou"], "mean_iou": result["mean_iou"]}
+
+
+def test_a_prediction_of_void_alone_covers_nothing(tmp_path: Path) -> None:
+    save(tmp_path / "truth", "a", [[0, CAT]])
+    save(tmp_path / "prediction", "a", [[255, 255]])
+    assert run(tmp_path / "prediction", tmp_path / "truth", "--json", tmp_path / "out.json") == 0
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert (result["mean_iou"], result["coverage"], result["where_predicted"]["mean_iou"]) == (0, 0, None)
+
+
+def test_a_truth_of_void_alone_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "truth", "a", [[255, 255]])
+    save(tmp_path / "prediction", "a", [[255, 0]])
+    assert run(tmp_path / "prediction", tmp_path / "truth", "--json", tmp_path / "out.json") == 0
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert (result["mean_iou"], result["coverage"]) == (None, None)
+    assert "coverage" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("deep", [("truth", "prediction"), ("truth",), ("prediction",)])
+def test_label_maps_of_sixteen_bits_are_read_beside_those_of_eight(
+    tmp_path: Path, deep: tuple[str, ...]
+) -> None:
+    rows = {"truth": [[0, 0, 3, 3, 255, 255]], "prediction": [[0, 255, 3, 0, 3, 255]]}
+    for folder, labels in rows.items():
+        values = np.array(labels, dtype=np.uint16)
+        if folder in deep:
+            values[values == 255] = 65535
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "a.png").write_bytes(encode_label_map(values))
+        else:
+            save(tmp_path / folder, "a", labels)
+    options = ("--json", tmp_path / "out.json", "--boundary", "--trimap", "1")
+    assert run(tmp_path / "prediction", tmp_path / "truth", *options) == 0
+    found = json.loads((tmp_path / "out.json").read_text())
+    for folder, labels in rows.items():
+        save(tmp_path / f"shallow {folder}", "a", labels)
+    assert run(tmp_path / "shallow prediction", tmp_path / "shallow truth", *options) == 0
+    assert found == json.loads((tmp_path / "out.json").read_text())
+    assert found["coverage"] == 3 / 4
+    assert (found["iou"]["background"], found["iou"]["bird"]) == (1 / 3, 1 / 2)
+
+
+def test_classes_beyond_what_eight_bits_hold_are_compared(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("".join(f"class {index}\n" for index in range(301)))
+    for folder, labels in (("truth", [0, 255, 300, 300, 65535]), ("prediction", [0, 255, 300, 65535, 300])):
+        (tmp_path / folder).mkdir()
+        png = encode_label_map(np.array([labels], dtype=np.uint16))
+        (tmp_path / folder / "a.png").write_bytes(png)
+    options = ("--names", tmp_path / "names.txt", "--json", tmp_path / "out.json")
+    assert run(tmp_path / "prediction", tmp_path / "truth", *options) == 0
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert (result["iou"]["class 0"], result["iou"]["class 255"], result["iou"]["class 300"]) == (1, 1, 0.5)
+    assert result["coverage"] == 3 / 4
+
+
 @pytest.fixture
 def outlines(tmp_path: Path) -> tuple[Path, Path]:
     """A cat of 20 x 20 pixels, found 2 pixels too low, and a dog invented; bands are 1 pixel wide."""
@@ -136,7 +219,8 @@ def test_without_them_asked_for_no_measure_near_outlines_is_written(
     outlines: tuple[Path, Path], tmp_path: Path
 ) -> None:
     assert run(*outlines, "--json", tmp_path / "out.json") == 0
-    assert set(json.loads((tmp_path / "out.json").read_text())) == {"images", "iou", "mean_iou"}
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert set(result) == {"images", "iou", "mean_iou", "coverage", "where_predicted"}
 
 
 def test_a_class_that_is_nowhere_near_an_outline_has_no_value_there(

@@ -59,6 +59,17 @@ def test_a_mean_over_chosen_classes_leaves_out_what_the_truth_lacks() -> None:
     assert np.isnan(matrix.mean_iou([3]))
 
 
+def test_coverage_is_the_share_of_counted_pixels_that_are_predicted() -> None:
+    matrix = ConfusionMatrix(2)
+    assert np.isnan(matrix.coverage())
+    matrix.update(labels([0, 1, 255, 255]), labels([0, 1, 1, 255]))
+    matrix.update(labels([255, 0]), labels([0, 1]))
+    assert matrix.coverage() == 3 / 5
+    assert matrix.where_predicted().counts.tolist() == [[1, 0, 0], [1, 1, 0]]
+    assert matrix.where_predicted().coverage() == 1
+    assert matrix.counts.tolist() == [[1, 0, 1], [1, 1, 1]]
+
+
 @pytest.mark.parametrize(
     ("prediction", "truth", "rule"),
     [

@@ -207,3 +207,16 @@ def progressive(picture: NDArray[np.uint8]) -> bytes:
     out = io.BytesIO()
     Image.fromarray(picture).save(out, format="JPEG", progressive=True)
     return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_an_animation_or_several_pages_are_told_and_the_first_is_decoded(
+    picture: NDArray[np.uint8], kind: str
+) -> None:
+    out = io.BytesIO()
+    lossless = {"lossless": True} if kind == "WEBP" else {}
+    first, second = Image.fromarray(picture), Image.fromarray(255 - picture)
+    first.save(out, kind, save_all=True, append_images=[second], **lossless)
+    assert read_header(out.getvalue()).several_frames
+    assert (decode(out.getvalue()) == picture).all()
+    assert not read_header(encoded(first, kind)).several_frames

@@ -3,13 +3,21 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from boxmask_core.errors import InvalidImageError, InvalidMaskError
-from boxmask_core.palette import decode_indexed_png, encode_indexed_png, voc_palette
+from boxmask_core.palette import (
+    decode_indexed_png,
+    decode_label_map,
+    encode_indexed_png,
+    encode_label_map,
+    voc_palette,
+    void_of,
+)
 
 
 def as_png(image: Image.Image) -> bytes:
@@ -69,6 +77,32 @@ def test_eight_bit_greyscale_is_taken_as_indices() -> None:
 def test_colours_and_other_depths_are_refused(mode: str) -> None:
     with pytest.raises(InvalidMaskError, match=r"a\.png is not valid: expected an 8-bit indexed"):
         decode_indexed_png(as_png(Image.new(mode, (2, 2))), what="a.png")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (33, 7)])
+def test_label_maps_of_either_depth_survive_the_round_trip(
+    shape: tuple[int, int], dtype: type[np.uint8 | np.uint16], rng: np.random.Generator
+) -> None:
+    labels: Any = rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+    data = encode_label_map(labels)
+    found = decode_label_map(data)
+    assert found.dtype == dtype
+    assert (found == labels).all()
+    assert void_of(found) == {np.uint8: 255, np.uint16: 65535}[dtype]
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.mode == {np.uint8: "P", np.uint16: "I;16"}[dtype]
+
+
+def test_sixteen_bits_have_no_palette() -> None:
+    with pytest.raises(InvalidMaskError, match="a palette has 8 bits, but the indices are uint16"):
+        encode_indexed_png(np.zeros((2, 2), dtype=np.uint16))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "1", "LA"])
+def test_colours_are_no_label_map(mode: str) -> None:
+    with pytest.raises(InvalidMaskError, match="expected an indexed or greyscale PNG of 8 or 16 bits"):
+        decode_label_map(as_png(Image.new(mode, (2, 2))), what="a.png")
 
 
 @pytest.mark.parametrize("cut", [0, 4, 20, 60])
