@@ -36,7 +36,7 @@ def test_every_package_of_the_distribution_is_under_contract() -> None:
     ("module", "heavy"),
     [
         ("boxmask_client", {"boxmask_server", "onnxruntime", "torch"}),
-        ("boxmask_convert.command", {"boxmask_server", "onnxruntime", "torch"}),
+        ("boxmask_convert.command", {"boxmask_server", "onnxruntime", "ray", "torch"}),
         ("boxmask_server.serve", {"torch", "onnx", "boxmask_training"}),
         ("boxmask_core.formats", {"grpc", "onnxruntime", "torch"}),
     ],

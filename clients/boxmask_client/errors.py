@@ -89,17 +89,25 @@ class RejectedError(ServerError):
 class NotFoundError(ServerError):
     """The server holds no such network, bundle or version."""
 
+    exit_status = 2
+
 
 class UnsupportedError(ServerError):
     """The server was installed, or started, without what the question needs."""
+
+    exit_status = 2
 
 
 class AuthenticationError(ServerError):
     """The server does not know who asks: there is no token, or one that it does not know."""
 
+    exit_status = 2
+
 
 class PermissionDeniedError(ServerError):
     """The server knows who asks, and does not let them."""
+
+    exit_status = 2
 
 
 class OverloadedError(ServerError):
@@ -123,6 +131,8 @@ class OverloadedError(ServerError):
 
 class UnavailableError(ServerError):
     """No server is there, or one that drains."""
+
+    exit_status = 3
 
 
 class DeadlineExceededError(ServerError):

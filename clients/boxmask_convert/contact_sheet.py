@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from boxmask_client import Question
+from boxmask_convert.fallback_words import SHORT
+from boxmask_convert.image_files import ImageFailedError, read_image
 from boxmask_convert.pictures import boxed, data_uri, masked, overview
 from boxmask_core.errors import BoxmaskError
-from boxmask_core.grabcut import Fallback
 from boxmask_core.images import decode
 
 if TYPE_CHECKING:
@@ -19,18 +20,6 @@ if TYPE_CHECKING:
     from boxmask_convert.labeler import Labeler
     from boxmask_convert.samples import Sample
     from boxmask_convert.settings import Settings
-
-NOTES: Final = {
-    Fallback.NONE: "",
-    Fallback.TINY_BOX: "tiny box: filled",
-    Fallback.BOX_COVERS_IMAGE: "box covers the image: shrunk",
-    Fallback.CONSTANT_COLOUR: "one colour: no cut",
-    Fallback.EMPTY_FOREGROUND: "no foreground: fallback",
-    Fallback.EMPTY_BACKGROUND: "no background: fallback",
-    Fallback.SMALL_MASK: "mask too small: fallback",
-    Fallback.CFS_SILENT: "network silent: GrabCut",
-}
-"""What to say under a mask that a rung of the fallback ladder gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +95,8 @@ class _Drawing:
         self._futures: Sequence[Future[Answer]] = ()
         self._problem = ""
         try:
-            self._data = sample.record.path.read_bytes()
-        except OSError as error:
+            self._data = read_image(sample.record.path)
+        except ImageFailedError as error:
             self._problem = str(error)
             return
         self._futures = [labeler.submit(self._question(step)) for step in self._steps]
@@ -136,7 +125,7 @@ class _Drawing:
         for step, future in zip(self._steps, self._futures, strict=True):
             proposal = future.result().masks[0].proposal
             uri = data_uri(masked(image, instance.box, proposal))
-            yield Picture(step.title, uri, NOTES[proposal.fallback], _is_written(step, self._settings))
+            yield Picture(step.title, uri, SHORT[proposal.fallback], _is_written(step, self._settings))
 
 
 def _steps(settings: Settings) -> tuple[_Step, ...]:

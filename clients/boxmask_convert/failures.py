@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ERRORS = "errors.jsonl"
 """Name of the file that lists them."""
-SOME_FAILED = 3
+SOME_FAILED = 1
 """Exit status of a command that did its work but for some images or boxes."""
 KEPT = 50
 """Failures kept in memory, for the report."""
@@ -35,6 +35,8 @@ class FailureKind(enum.StrEnum):
 
     BAD_ANNOTATION = "bad_annotation"
     """The image's annotation cannot be read."""
+    KEY_COLLISION = "key_collision"
+    """The image has the path of another but for its suffix, and outputs are named after paths without it."""
     MISSING_IMAGE = "missing_image"
     """The image file does not exist."""
     UNREADABLE_IMAGE = "unreadable_image"
@@ -104,11 +106,11 @@ class FailureLog:
     """Writes failures as they come; a context manager.
 
     Args:
-        path: The file; it is written also when nothing fails, so that it says so.
+        path: The file; it is written also when nothing fails, so that it says so. None counts only.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._stream = path.open("x", encoding="utf-8")
+    def __init__(self, path: Path | None) -> None:
+        self._stream = None if path is None else path.open("x", encoding="utf-8")
         self.images = 0
         self.boxes = 0
         self.kinds: Counter[FailureKind] = Counter()
@@ -116,7 +118,8 @@ class FailureLog:
 
     def add(self, failure: Failure) -> None:
         """Writes one failure and counts it."""
-        self._stream.write(json.dumps(asdict(failure), ensure_ascii=False) + "\n")
+        if self._stream is not None:
+            self._stream.write(json.dumps(asdict(failure), ensure_ascii=False) + "\n")
         self.kinds[failure.kind] += 1
         if failure.box is None:
             self.images += 1
@@ -131,4 +134,5 @@ class FailureLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stream.close()
+        if self._stream is not None:
+            self._stream.close()

@@ -143,4 +143,5 @@ def _answer(answer: labeler.Answer) -> Answer:
 
 def _as_on_the_wire(mask: InstanceMask) -> InstanceMask:
     # The wire carries quality as float32; the same rounding here makes both ways write the same bytes.
-    return InstanceMask(mask.instance, mask.proposal, float(np.float32(mask.quality)))
+    # The signals travel as doubles and need none.
+    return InstanceMask(mask.instance, mask.proposal, float(np.float32(mask.quality)), mask.signals)

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from boxmask_core.boxes import Box, Window
     from boxmask_core.grabcut import Proposal
 
-SIDE: Final = 280
-"""Longest side of a picture, pixels: twice what the page shows, for fine screens."""
+SIDE: Final = 400
+"""Longest side of a picture, pixels: twice what the page shows, for fine screens and for enlarging."""
 COLOUR: Final = (255, 45, 135)
 """RGB of masks and boxes: rare in photographs."""
 _DIMMED: Final = 0.45
 _TINT: Final = 0.16
-_JPEG_QUALITY: Final = 84
+_JPEG_QUALITY: Final = 80
 
 
 def overview(image: NDArray[np.uint8], box: Box, others: Sequence[Box]) -> NDArray[np.uint8]:
@@ -53,16 +53,17 @@ def boxed(image: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
     return picture
 
 
-def masked(image: NDArray[np.uint8], box: Box, proposal: Proposal) -> NDArray[np.uint8]:
+def masked(image: NDArray[np.uint8], box: Box, proposal: Proposal, *, side: int = SIDE) -> NDArray[np.uint8]:
     """Returns the surroundings of a box with its mask: the rest is dimmed and grey, the edge is drawn.
 
     Args:
         image: uint8 RGB, ``(H, W, 3)``.
         box: The box.
         proposal: Its mask.
+        side: Longest side of the picture, pixels.
     """
     window = _surroundings(image, box)
-    picture, _ = _scaled(image[window.slices()])
+    picture, _ = _scaled(image[window.slices()], side)
     mask = _mask_in(window, proposal, picture.shape[:2])
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[:, :, None] * _DIMMED
     tinted = picture * (1 - _TINT) + np.array(COLOUR) * _TINT
@@ -84,9 +85,9 @@ def _surroundings(image: NDArray[np.uint8], box: Box) -> Window:
     return box.expanded_window(width, height).clipped(width, height)
 
 
-def _scaled(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+def _scaled(image: NDArray[np.uint8], side: int = SIDE) -> tuple[NDArray[np.uint8], float]:
     height, width = image.shape[:2]
-    scale = SIDE / max(height, width)
+    scale = side / max(height, width)
     size = max(round(width * scale), 1), max(round(height * scale), 1)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     return cv2.resize(image, size, interpolation=method).astype(np.uint8, copy=False), scale

@@ -54,7 +54,11 @@ def make_plan(settings: Settings) -> Plan:
         DatasetError: It is not there, not of a known format, or empty.
     """
     dataset = open_dataset(
-        settings.data, split=settings.split, format=settings.source, voc_origin=settings.voc_origin
+        settings.data,
+        split=settings.split,
+        format=settings.source,
+        voc_origin=settings.voc_origin,
+        images=settings.images,
     )
     if len(dataset) == 0:
         raise DatasetError(settings.data, "holds no annotated image; check the path and --split")

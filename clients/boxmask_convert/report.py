@@ -4,43 +4,36 @@ from __future__ import annotations
 
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from boxmask_convert.contact_sheet import draw_rows
-from boxmask_convert.markup import bars, definitions, histogram, section, table, tile
+from boxmask_convert.class_table import class_table
+from boxmask_convert.fallback_words import SENTENCES
+from boxmask_convert.markup import bars, document, histogram, section, table, tile
+from boxmask_convert.report_facts import facts, images
+from boxmask_convert.report_sheet import sheet
+from boxmask_convert.suspicious_table import suspicious_table
+from boxmask_convert.thumbnails import draw_thumbnails
 from boxmask_core.atomic import write_bytes_atomically
+from boxmask_core.grabcut import Fallback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from boxmask_convert.contact_sheet import Picture, Row
     from boxmask_convert.failures import Failure
     from boxmask_convert.labeler import Labeler
-    from boxmask_convert.samples import Sample, SampleChooser
     from boxmask_convert.settings import Settings
     from boxmask_convert.summary import Summary
-
-LADDER: Final = {
-    "none": "the method itself",
-    "tiny_box": "box under 3 pixels a side: filled",
-    "box_covers_image": "box covers the image: GrabCut on a box shrunk by a rim",
-    "constant_colour": "all pixels equal: the filled box, or the network's own mask",
-    "empty_foreground": "no certain foreground: the filled box, or the network's own mask",
-    "empty_background": "no certain background: the network's own mask",
-    "small_mask": "mask under 15 % of its box: the filled box, or the network's own mask",
-    "cfs_silent": "the network found under 15 % of the box: GrabCut from the box",
-}
-"""What gave a mask, by the name of the rung."""
+    from boxmask_convert.tally import Tally
 
 
 def write_report(
     path: Path,
     summary: Summary,
     failures: Sequence[Failure],
-    chooser: SampleChooser,
+    tally: Tally,
     settings: Settings,
     labeler: Labeler,
 ) -> None:
@@ -50,63 +43,107 @@ def write_report(
         path: The file.
         summary: What was done.
         failures: The first of what failed.
-        chooser: The masks to show.
-        settings: The conversion's.
+        tally: Holds the masks to show.
+        settings: The conversion's; links to images are those of a page in its ``out``.
         labeler: Draws the steps of the masks to show.
     """
-    lowest, spread = chooser.lowest(), chooser.spread()
-    sheets = (
-        _sheet(
+    chooser = tally.samples
+    parts = (
+        _failures(summary, failures),
+        _suspicious(tally, settings),
+        sheet(
+            "lowest",
             "Lowest quality",
             "The masks to distrust first, at most two of an image.",
-            lowest,
+            chooser.lowest(),
             settings,
             labeler,
         ),
-        _sheet("Across the dataset", "Other masks, evenly spread.", spread, settings, labeler),
+        sheet(
+            "random",
+            "Drawn at random",
+            "Each other mask had the same chance; a run over the same data draws the same.",
+            chooser.random(),
+            settings,
+            labeler,
+        ),
+        class_table(summary.classes) if summary.classes else "",
+        '<div class="columns">',
+        _quality(summary),
+        _ladder(summary),
+        images(summary),
+        _stages(summary),
+        "</div>",
+        facts(summary, settings),
     )
-    write_bytes_atomically(path, _page(summary, failures, sheets).encode())
+    body = (
+        '<a class="skip" href="#content">Skip to the content</a>'
+        f"<main><header>{_heading(summary)}{_navigation(summary, ''.join(parts))}</header>"
+        f'<div id="content" tabindex="-1">{_tiles(summary)}{"".join(parts)}</div></main>'
+    )
+    page = document(f"boxmask: {summary.data}", _resource("report.css"), _resource("report.js"), body)
+    # A file name that is no UTF-8 is shown with marks in place of what cannot be said.
+    write_bytes_atomically(path, page.encode(errors="replace"))
 
 
-def _page(summary: Summary, failures: Sequence[Failure], sheets: Sequence[str]) -> str:
-    style = files("boxmask_convert").joinpath("report.css").read_text(encoding="utf-8")
-    title = f"boxmask: {summary.data}"
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body><main>"
-        f"{_heading(summary)}{_tiles(summary)}{_failures(summary, failures)}{''.join(sheets)}"
-        f'{_classes(summary)}<div class="columns">{_quality(summary)}{_ladder(summary)}'
-        f"{_stages(summary)}{_settings(summary)}</div>"
-        "</main></body></html>\n"
-    )
+def _resource(name: str) -> str:
+    return files("boxmask_convert").joinpath(name).read_text(encoding="utf-8")
 
 
 def _heading(summary: Summary) -> str:
     split = f", split {summary.split}" if summary.split else ""
     return (
-        f"<h1>Boxes to masks</h1><p class='soft'><code>{escape(summary.data)}</code>{escape(split)}"
+        f'<h1>Boxes to masks</h1><p class="soft"><code>{escape(summary.data)}</code>{escape(split)}'
         f" &rarr; {escape(summary.target)}; masks by {escape(summary.method)}</p>"
     )
+
+
+_PARTS = {
+    "failures": "Failures",
+    "suspicious": "Suspicious masks",
+    "lowest": "Lowest quality",
+    "random": "Drawn at random",
+    "classes": "Classes",
+    "quality": "Quality",
+    "origin": "What gave the masks",
+    "images": "Images",
+    "time": "Time",
+    "conversion": "Conversion",
+}
+
+
+def _navigation(summary: Summary, content: str) -> str:
+    failed = sum(summary.failures.values())
+    links = "".join(
+        f'<li><a href="#{name}">{title}{f" ({failed})" if name == "failures" else ""}</a></li>'
+        for name, title in _PARTS.items()
+        if f'<section id="{name}"' in content
+    )
+    return f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
 
 
 def _tiles(summary: Summary) -> str:
     failed = sum(summary.failures.values())
     mean = sum(entry.mean_quality * entry.boxes for entry in summary.classes.values())
+    fresh = summary.images_converted - summary.images_reused
     tiles = (
-        tile(f"{summary.images_converted} / {summary.images}", "images converted"),
-        tile(f"{summary.boxes_masked} / {summary.boxes}", "boxes masked"),
-        tile(str(failed), "failures", bad=failed > 0),
+        tile(f"{summary.images_converted:,} / {summary.images:,}", "images converted"),
+        tile(f"{summary.boxes_masked:,} / {summary.boxes:,}", "boxes masked"),
+        tile(f"{failed:,}", "failures", bad=failed > 0),
         tile(f"{mean / summary.boxes_masked:.2f}" if summary.boxes_masked else "-", "mean quality"),
         tile(_share(summary), "from a fallback"),
-        tile(f"{summary.images_converted / max(summary.seconds, 0.01):.1f}", "images per second"),
+        tile(f"{summary.boxes_hidden:,}", "wholly under others"),
+        tile(f"{summary.images_reused:,}", "images of an earlier run") if summary.images_reused else "",
+        tile(f"{fresh / max(summary.seconds, 0.01):.1f}", "images per second") if fresh else "",
     )
-    return f'<div class="tiles">{"".join(tiles)}</div>'
+    return f'<ul class="tiles">{"".join(tiles)}</ul>'
 
 
 def _share(summary: Summary) -> str:
-    fallen = summary.boxes_masked - summary.fallbacks.get("none", 0)
-    return f"{100 * fallen / summary.boxes_masked:.0f} %" if summary.boxes_masked else "-"
+    if not summary.boxes_masked:
+        return "-"
+    share = 100 * (1 - summary.fallbacks.get(Fallback.NONE.value, 0) / summary.boxes_masked)
+    return f"{share:.1f} %" if 0 < share < 10 else f"{share:.0f} %"
 
 
 def _failures(summary: Summary, failures: Sequence[Failure]) -> str:
@@ -123,90 +160,41 @@ def _failures(summary: Summary, failures: Sequence[Failure]) -> str:
         for failure in failures
     )
     explanation = f"{len(failures)} of {total} are shown; errors.jsonl holds them all."
-    return section("Failures", explanation, table(("Image", "Box", "Kind", "Problem"), rows))
+    content = table("What could not be converted", ("Image", "Box", "Kind", "Problem"), rows)
+    return section("failures", "Failures", explanation, content)
 
 
-def _sheet(
-    title: str, explanation: str, samples: Sequence[Sample], settings: Settings, labeler: Labeler
-) -> str:
-    if not samples:
-        return ""
-    rows = draw_rows(samples, settings, labeler)
-    bar = tqdm(rows, desc="report", total=len(samples), unit="row", leave=False, disable=None)
-    lines = "".join(_row(row) for row in bar)
-    explanation += " Framed: the mask that was written. Quality is judged without ground truth."
-    return section(title, explanation, f'<div class="sheet">{lines}</div>')
-
-
-def _row(row: Row) -> str:
-    sample = row.sample
-    name = f"{escape(sample.instance.class_name)} <span>in {escape(sample.record.key)}, box"
-    heading = f"<h3>{name} {escape(sample.instance.id)}, quality {sample.quality:.2f}</span></h3>"
-    if row.problem:
-        return f'<div class="row">{heading}<p class="problem">not drawn: {escape(row.problem)}</p></div>'
-    cells = "".join(_cell(picture, sample) for picture in row.pictures)
-    return f'<div class="row">{heading}<div class="cells">{cells}</div></div>'
-
-
-def _cell(picture: Picture, sample: Sample) -> str:
-    alt = escape(f"{picture.title}: {sample.instance.class_name} in {sample.record.key}")
-    badge = '<span class="badge">written</span>' if picture.written else ""
-    note = f'<br><span class="soft">{escape(picture.note)}</span>' if picture.note else ""
-    return (
-        f'<figure{" class=written" if picture.written else ""}><div class="frame">'
-        f'<img src="{picture.uri}" alt="{alt}"></div>'
-        f"<figcaption>{escape(picture.title)}{badge}{note}</figcaption></figure>"
-    )
-
-
-def _classes(summary: Summary) -> str:
-    head = ("Class", "Images", "Masks", "Mean quality", "Mean fill of the box", "From a fallback")
-    rows = (
-        (name, entry.images, entry.boxes, entry.mean_quality, entry.mean_fill, entry.fallbacks)
-        for name, entry in summary.classes.items()
-    )
-    return section("Classes", "Classes without a mask are left out.", table(head, rows))
+def _suspicious(tally: Tally, settings: Settings) -> str:
+    fills = {name: entry.fills for name, entry in tally.classes.items()}
+    suspicions = tally.samples.suspects.suspicions(fills)
+    drawn = draw_thumbnails(suspicion.suspect for suspicion in suspicions)
+    bar = tqdm(drawn, desc="report", total=len(suspicions), unit="mask", leave=False, disable=None)
+    return suspicious_table(suspicions, dict(bar), settings.out)
 
 
 def _quality(summary: Summary) -> str:
     explanation = (
-        "Masks by quality, 0 to 1: how well the mask fits its box, and how sure and steady the network was."
-        " An estimate without ground truth, not an accuracy."
+        "Masks by quality, 0 to 1: how far the mask is to be trusted. An estimate without ground truth, not "
+        "an accuracy."
     )
-    return section("Quality", explanation, histogram(summary.qualities, "Masks by tenth of quality"))
+    return section(
+        "quality", "Quality", explanation, histogram(summary.qualities, "Masks by tenth of quality")
+    )
 
 
 def _ladder(summary: Summary) -> str:
-    rows = ((LADDER[rung], count, f"{count}") for rung, count in summary.fallbacks.items())
-    return section(
-        "What gave the masks", "The method, or a fallback where it could not.", bars(("", "Masks"), rows)
-    )
+    rungs = sorted(map(Fallback, summary.fallbacks), key=lambda rung: rung is not Fallback.NONE)
+    rows = ((SENTENCES[rung], count := summary.fallbacks[rung], f"{count:,}") for rung in rungs)
+    content = bars("Masks by what gave them", ("Origin", "Masks"), rows)
+    explanation = "The method, or a fallback where it could not."
+    return section("origin", "What gave the masks", explanation, content)
 
 
 def _stages(summary: Summary) -> str:
-    images = max(summary.images_converted, 1)
+    images_done = max(summary.images_converted, 1)
     rows = (
-        (stage, threads, f"{threads:.2f} ({summary.stage_ms[stage] / images:.1f} ms per image)")
+        (stage, threads, f"{threads:.2f} ({summary.stage_ms[stage] / images_done:.1f} ms per image)")
         for stage, threads in summary.busy.items()
     )
     explanation = "Threads at work on average, without waiting. The busiest stage limits the speed."
-    return section("Time", explanation, bars(("Stage", "Busy"), rows))
-
-
-def _settings(summary: Summary) -> str:
-    pairs = [
-        ("Data", summary.data),
-        ("Split", summary.split or "all annotated images"),
-        ("Format", summary.target),
-        ("Method", summary.method),
-        ("Made by", summary.labeler),
-        ("Network", ", ".join(summary.model_digests)),
-        ("Turned upright", f"{summary.images_turned} images" if summary.images_turned else ""),
-        *(("Note", note) for note in summary.notes),
-        *(("Lost", f"{loss}: {count}") for loss, count in summary.losses.items()),
-        ("boxmask", summary.boxmask),
-        ("Finished", summary.finished),
-    ]
-    return section(
-        "Conversion", "What was asked for, and what the format could not hold.", definitions(pairs)
-    )
+    return section("time", "Time", explanation, bars("Threads at work by stage", ("Stage", "Busy"), rows))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from boxmask_convert.suspicious import SuspectChooser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from boxmask_core.instances import ImageRecord, Instance, InstanceMask
 
-LOWEST = 6
-LOWEST_PER_IMAGE = 2
+LOWEST: Final = 6
+LOWEST_PER_IMAGE: Final = 2
 """One image full of poor masks is not to hide the poor masks of others."""
-SPREAD = 6
+RANDOM: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,53 +37,70 @@ class Sample:
     place: int
 
 
+_Entry: TypeAlias = tuple[float, int, Sample]
+
+
 class SampleChooser:
-    """Keeps the masks of lowest quality, and some spread evenly over the dataset."""
+    """Keeps the masks of lowest quality, some drawn at random, and those that stand out.
+
+    Attributes:
+        suspects: Those that stand out.
+    """
 
     def __init__(self) -> None:
-        self._lowest: list[tuple[float, int, Sample]] = []
-        self._spread: list[Sample] = []
-        self._stride = 1
+        self.suspects = SuspectChooser()
+        self._lowest: list[_Entry] = []
+        self._drawn: list[_Entry] = []
         self._seen = 0
 
-    def add(self, record: ImageRecord, masks: Sequence[InstanceMask]) -> None:
-        """Looks at the masks of one image."""
+    def add(self, record: ImageRecord, masks: Sequence[InstanceMask], hidden: Sequence[float]) -> None:
+        """Looks at the masks of one image.
+
+        Args:
+            record: The image.
+            masks: Its masks.
+            hidden: The share of each that lies under others when they are flattened.
+        """
         samples = [
             Sample(record, mask.instance, mask.quality, place)
             for place, mask in enumerate(masks, start=self._seen)
         ]
         self._seen += len(samples)
         for sample in sorted(samples, key=_by_quality)[:LOWEST_PER_IMAGE]:
-            self._add_lowest(sample)
-        for sample in samples:
-            self._add_spread(sample)
+            _keep(self._lowest, (-sample.quality, -sample.place, sample), LOWEST)
+        # Drawn are those of the smallest lots. Those of lowest quality are left out of them later, so there
+        # have to be as many more.
+        for i, sample in enumerate(samples):
+            _keep(self._drawn, (-_lot(record.key, i), -sample.place, sample), RANDOM + LOWEST)
+        self.suspects.add(record, masks, hidden)
 
     def lowest(self) -> list[Sample]:
         """Returns the masks of lowest quality, the lowest first."""
         return sorted((sample for _, _, sample in self._lowest), key=_by_quality)
 
-    def spread(self) -> list[Sample]:
-        """Returns masks spread evenly over the dataset, without those of `lowest`."""
+    def random(self) -> list[Sample]:
+        """Returns masks that were drawn at random, each with the same chance, without those of `lowest`.
+
+        They come in the dataset's order, and the same again for the same dataset.
+        """
         shown = {sample.place for sample in self.lowest()}
-        left = [sample for sample in self._spread if sample.place not in shown]
-        step = max(len(left) / SPREAD, 1.0)
-        return [left[int(i * step)] for i in range(min(SPREAD, len(left)))]
+        drawn = (sample for _, _, sample in sorted(self._drawn, reverse=True))
+        left = [sample for sample in drawn if sample.place not in shown]
+        return sorted(left[:RANDOM], key=lambda sample: sample.place)
 
-    def _add_lowest(self, sample: Sample) -> None:
-        entry = (-sample.quality, -sample.place, sample)  # the heap's first is the best of the lowest
-        if len(self._lowest) < LOWEST:
-            heapq.heappush(self._lowest, entry)
-        else:
-            heapq.heappushpop(self._lowest, entry)
 
-    def _add_spread(self, sample: Sample) -> None:
-        """Keeps every n-th mask; n doubles whenever there are too many."""
-        if sample.place % self._stride:
-            return
-        self._spread.append(sample)
-        if len(self._spread) > 8 * SPREAD:
-            self._spread = self._spread[::2]
-            self._stride *= 2
+def _keep(heap: list[_Entry], entry: _Entry, size: int) -> None:
+    """Adds an entry, and gives up the least of them where there are too many."""
+    if len(heap) < size:
+        heapq.heappush(heap, entry)
+    else:
+        heapq.heappushpop(heap, entry)
+
+
+def _lot(key: str, index: int) -> int:
+    """Returns a number that is as good as drawn at random, always the same for the same mask."""
+    name = f"{key}\0{index}".encode(errors="surrogateescape")
+    return int.from_bytes(blake2b(name, digest_size=8).digest())
 
 
 def _by_quality(sample: Sample) -> tuple[float, int]:

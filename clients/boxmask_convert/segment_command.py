@@ -1,7 +1,8 @@
 """The command ``boxmask segment``: images in, label maps out.
 
-Exit status: 0 when every image was segmented, 3 when some failed (they are named in ``errors.jsonl``) and the
-rest was segmented, 1 when nothing could be done, 2 for a wrong command line.
+Exit status: 0 when every image was segmented, 1 when some failed (they are named in ``errors.jsonl``) and the
+rest was segmented, 2 for input that cannot be worked on, 3 when the server cannot be reached, 130 when
+interrupted.
 """
 
 from __future__ import annotations
@@ -145,7 +146,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="boxmask segment",
         description="Give every pixel of images its class: indexed PNG with VOC's palette.",
-        epilog="Exit status: 0 all segmented, 3 some images failed (see errors.jsonl), 1 none done.",
+        epilog="Exit status: 0 all segmented; 1 some images failed (see errors.jsonl); 2 bad input; 3 server "
+        "unreachable; 130 interrupted.",
     )
     parser.add_argument(
         "images", nargs="+", type=Path, metavar="IMAGE|DIR", help="images, or folders of them"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from boxmask_client import Method
+    from boxmask_convert.progress import ProgressStyle
     from boxmask_convert.server_access import ServerAccess
     from boxmask_core.engines import CrfEngine, GrabCutEngine
     from boxmask_core.formats.voc import VocOrigin
@@ -63,6 +64,7 @@ class Settings:
         shard: The part of the dataset that this process works on, or None for all.
         retry_failed: Whether images that failed in an earlier run are asked about again.
         max_errors: Most images that may fail before the run gives up, or None for any number.
+        progress: How the run shows how far it is.
     """
 
     data: Path
@@ -90,6 +92,7 @@ class Settings:
     shard: Shard | None = None
     retry_failed: bool = False
     max_errors: int | None = None
+    progress: ProgressStyle = "auto"
 
 
 @dataclass(frozen=True, slots=True)

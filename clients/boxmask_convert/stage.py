@@ -1,4 +1,4 @@
-"""The output folder: hidden while it is being filled, then there as a whole."""
+"""The output folder: filled in a hidden folder beside it, then there as a whole."""
 
 from __future__ import annotations
 
@@ -15,43 +15,53 @@ if TYPE_CHECKING:
 
 SUMMARY: Final = "summary.json"
 """Written last; a folder that holds it is a finished result."""
+JOURNAL: Final = ".journal"
+"""Folder of the answers that a result was made from, in the result."""
 
 
 class Stage:
-    """A hidden folder beside the output folder, renamed to it when the command is finished.
+    """A hidden folder beside the output folder.
 
-    A process that is killed leaves only the hidden folder, which the next command with the same place
-    removes: the lock on a folder dies with the process that filled it. A context manager; without `commit`,
-    leaving it removes what was written.
+    It holds ``result``, renamed to the output folder when the command is finished, and ``journal``, what a
+    next command with the same place need not do again. A process that is killed leaves the hidden folder,
+    and a process that fails leaves it where there is a journal; nothing of a result is ever at the place
+    before all of it. The lock on the folder dies with the process that holds it. A context manager.
 
     Args:
         out: The output folder. Its parent is made if it is missing.
         overwrite: Whether an earlier result at ``out`` is replaced.
+        shared: Whether this process only adds to the journal, beside others that do so too; it has no result.
+
+    Attributes:
+        root: The folder to fill.
+        journal: The folder of the journal; it is not made.
 
     Raises:
-        DatasetError: Something is at ``out`` that must not be replaced.
+        DatasetError: Something is at ``out`` that must not be replaced, or another process is filling it.
     """
 
-    def __init__(self, out: Path, *, overwrite: bool) -> None:
+    def __init__(self, out: Path, *, overwrite: bool, shared: bool = False) -> None:
         self._out = out.absolute()
-        self._check(overwrite)
+        require_free(self._out, overwrite=overwrite)
         self._out.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(self._out)
-        self.root = self._out.with_name(f"{_prefix(self._out)}{os.getpid()}")
-        self.root.mkdir()
-        self._lock = _locked(self.root)
+        self._folder = hidden_folder(self._out)
+        self.root = self._folder / "result"
+        self.journal = self._folder / "journal"
+        self._replaced = self._folder / "replaced"
+        self._shared = shared
+        self._lock = _locked(self._folder, shared=shared)
+        if not shared:
+            self._tidy_up()
+            self.root.mkdir()
 
     def commit(self) -> None:
-        """Makes the output folder appear."""
-        for folder, _, _ in os.walk(self.root):
-            _sync(folder)
-        replaced = self._out.with_name(f"{_prefix(self._out)}{os.getpid()}-replaced")
+        """Makes the output folder appear, and removes the hidden folder."""
+        os.sync()  # all files at once: one by one, each would wait for the disk
         if self._out.exists():
-            self._out.rename(replaced)
+            self._out.rename(self._replaced)
         self.root.rename(self._out)
         _sync(self._out.parent)
-        if replaced.exists():
-            shutil.rmtree(replaced)
+        shutil.rmtree(self._folder)
 
     def __enter__(self) -> Self:
         return self
@@ -59,45 +69,63 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.root.exists():
-            shutil.rmtree(self.root)
-        if self._lock is not None:
+        try:
+            if not self._shared and self._folder.exists():
+                self._tidy_up()
+                if not self.journal.exists():
+                    self._folder.rmdir()
+        finally:
             os.close(self._lock)
 
-    def _check(self, overwrite: bool) -> None:
-        if not self._out.exists() or (self._out.is_dir() and not any(self._out.iterdir())):
-            return
-        if not (self._out / SUMMARY).is_file():
-            raise DatasetError(self._out, f"is there and no earlier result (no {SUMMARY}); name another OUT")
-        if not overwrite:
-            raise DatasetError(self._out, "holds an earlier result; pass --overwrite to replace it")
+    def _tidy_up(self) -> None:
+        """Removes what an unfinished command left, but for the journal."""
+        if self._replaced.exists() and not self._out.exists():
+            self._replaced.rename(self._out)  # it died between the two renames of a commit
+        for left in (self.root, self._replaced):
+            if left.exists():
+                shutil.rmtree(left)
+        if self.journal.exists() and not any(file.stat().st_size for file in self.journal.iterdir()):
+            shutil.rmtree(self.journal)
 
 
-def _prefix(out: Path) -> str:
-    return f".{out.name}.partial-"
+def hidden_folder(out: Path) -> Path:
+    """Returns the folder in which an output folder is filled."""
+    return out.absolute().with_name(f".{out.absolute().name}.partial")
 
 
-def _remove_stale(out: Path) -> None:
-    for folder in out.parent.glob(f"{_prefix(out)}*"):
-        lock = _locked(folder)
-        if lock is None:
-            continue  # another process is filling it
-        shutil.rmtree(folder)
-        os.close(lock)
+def require_free(out: Path, *, overwrite: bool) -> None:
+    """Checks that a result may be put at a place.
+
+    Raises:
+        DatasetError: Something else is there, or an earlier result that is not to be replaced.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / SUMMARY).is_file():
+        raise DatasetError(out, f"is there and no earlier result (no {SUMMARY}); name another OUT")
+    if not overwrite:
+        raise DatasetError(out, "holds an earlier result; pass --overwrite to replace it")
 
 
-def _locked(folder: Path) -> int | None:
-    """Returns a descriptor that holds the folder's lock, or None where another process holds it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+def _locked(folder: Path, *, shared: bool) -> int:
+    """Makes the folder if it is missing, and returns a descriptor that holds its lock."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # the process that held it was finished at this moment
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise DatasetError(folder, "another process is filling it; wait until it is done") from error
+        if folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat()):
+            return descriptor
         os.close(descriptor)
-        return None
-    return descriptor
 
 
-def _sync(folder: str | Path) -> None:
+def _sync(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)

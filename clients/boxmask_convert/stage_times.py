@@ -30,6 +30,10 @@ class StageTimes:
         ):
             self._milliseconds[stage] += milliseconds
 
+    def add_milliseconds(self, stage: str, milliseconds: float) -> None:
+        """Adds what was measured elsewhere."""
+        self._milliseconds[stage] += milliseconds
+
     @contextmanager
     def measured(self, stage: str) -> Iterator[None]:
         """Adds what the block takes."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from boxmask_convert.stage import SUMMARY, Stage
+from boxmask_convert.stage import SUMMARY, Stage, hidden_folder
 from boxmask_core.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -87,16 +87,77 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_by_no_one_else(tm
     assert not left.exists()
 
 
-def test_a_conversion_that_runs_is_left_alone(tmp_path: Path) -> None:
+def test_only_one_process_fills_a_place(tmp_path: Path) -> None:
     with Stage(tmp_path / "out", overwrite=False) as running:
-        _in_another_process(tmp_path / "out")
+        assert "another process is filling it" in _in_another_process(tmp_path / "out")
         assert running.root.exists()
-        assert (tmp_path / "out").exists()
+        running.commit()
+    assert (tmp_path / "out").exists()
 
 
-def _in_another_process(out: Path) -> None:
+def _fail(out: Path) -> None:
+    with Stage(out, overwrite=False) as stage:
+        stage.journal.mkdir()
+        (stage.journal / "answers.jsonl").write_text("{}\n")
+        (stage.root / "mask.png").write_text("half")
+        raise ZeroDivisionError
+
+
+def test_a_journal_outlives_a_failure_and_a_kill_but_not_a_success(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(ZeroDivisionError):
+        _fail(out)
+    (hidden,) = _hidden(tmp_path)
+    assert [path.name for path in hidden.iterdir()] == ["journal"]
+    subprocess.run([sys.executable, "-c", KILLED, out], check=False)
+    with Stage(out, overwrite=False) as stage:
+        assert (stage.journal / "answers.jsonl").read_text() == "{}\n"
+        assert list(stage.root.iterdir()) == []
+        stage.commit()
+    assert _hidden(tmp_path) == []
+
+
+def test_an_empty_journal_is_not_kept(tmp_path: Path) -> None:
+    with Stage(tmp_path / "out", overwrite=False) as stage:
+        stage.journal.mkdir()
+        (stage.journal / "answers.jsonl").touch()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_died_between_the_renames_lost_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    _finished(out, "first")
+    hidden = hidden_folder(out)
+    (hidden / "result").mkdir(parents=True)
+    (hidden / "result" / SUMMARY).write_text("second")
+    out.rename(hidden / "replaced")
+    with Stage(out, overwrite=True):
+        assert (out / "masks" / "a.txt").read_text() == "first"
+    assert (out / "masks" / "a.txt").read_text() == "first"
+    assert _hidden(tmp_path) == []
+
+
+def test_shards_share_a_place_with_one_another_and_with_nobody_else(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with (
+        Stage(out, overwrite=False, shared=True) as first,
+        Stage(out, overwrite=False, shared=True) as second,
+    ):
+        assert first.journal == second.journal
+        with pytest.raises(DatasetError, match="another process is filling it"):
+            Stage(out, overwrite=False)
+        first.journal.mkdir()
+        (first.journal / "answers-0-of-2.jsonl").write_text("{}\n")
+    with Stage(out, overwrite=False) as whole:
+        assert (whole.journal / "answers-0-of-2.jsonl").exists()
+        with pytest.raises(DatasetError, match="another process is filling it"):
+            Stage(out, overwrite=False, shared=True)
+
+
+def _in_another_process(out: Path) -> str:
     script = (
         "import sys; from pathlib import Path; from boxmask_convert.stage import Stage\n"
         "with Stage(Path(sys.argv[1]), overwrite=False) as stage: stage.commit()"
     )
-    subprocess.run([sys.executable, "-c", script, out], check=True)
+    command = [sys.executable, "-c", script, str(out)]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stderr

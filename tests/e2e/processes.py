@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 BOXMASK = Path(sys.executable).with_name("boxmask")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -25,10 +25,10 @@ class RunningServer:
     process: subprocess.Popen[str]
 
 
-def start(*arguments: str | Path) -> subprocess.Popen[str]:
+def start(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [BOXMASK, *arguments],
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -61,8 +61,8 @@ def wait_for_masks(
     """Waits until a running command has written some masks; returns its hidden folder."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        for stage in parent.glob(".*.partial-*"):
-            if len(list(stage.glob(masks))) >= count:
+        for stage in parent.glob(".*.partial"):
+            if len(list((stage / "result").glob(masks))) >= count:
                 return stage
         time.sleep(0.01)
     raise AssertionError(f"no {count} masks in time, exit status {process.poll()}")

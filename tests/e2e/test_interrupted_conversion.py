@@ -1,4 +1,4 @@
-"""Whatever ends a conversion early, nothing that looks whole is left, and the next one starts clean."""
+"""Whatever ends a conversion early, nothing that looks whole is left, and the next one goes on from there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_conversion_that_is_killed_leaves_only_a_hidden_folder(
         stage = wait_for_masks(out.parent, process, 5)
         process.kill()
     assert _names(out.parent) == [stage.name]
-    assert not any((stage / name).exists() for name in ("summary.json", "class_names.txt"))
+    assert not any((stage / "result" / name).exists() for name in ("summary.json", "class_names.txt"))
     with start(*command, "--limit", "3") as process:
         assert process.wait() == 0
     assert _names(out.parent) == ["out"]
@@ -36,7 +36,7 @@ def test_a_conversion_that_is_killed_leaves_only_a_hidden_folder(
 
 
 @pytest.mark.parametrize("where", ["in-process", "server"])
-def test_an_interrupted_conversion_tidies_up(
+def test_an_interrupted_conversion_keeps_its_journal_alone(
     many_images: Path, tmp_path: Path, bundle: Bundle, server: str, where: str
 ) -> None:
     out = tmp_path / "results" / "out"
@@ -47,7 +47,8 @@ def test_an_interrupted_conversion_tidies_up(
         _, told = process.communicate(timeout=60)
         assert process.returncode == 130
     assert "Traceback" not in told
-    assert _names(out.parent) == []
+    assert _names(out.parent) == [".out.partial"]
+    assert _names(out.parent / ".out.partial") == ["journal"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -62,7 +63,13 @@ def test_a_server_that_goes_away_ends_the_conversion_with_a_sentence(
             wait_for_masks(out.parent, process, 3)
             server.process.send_signal(number)
             _, told = process.communicate(timeout=60)
-        assert process.returncode == 1
+        assert process.returncode == 3
     assert "UNAVAILABLE" in told
     assert "Traceback" not in told
-    assert _names(out.parent) == []
+    assert _names(out.parent / ".out.partial") == ["journal"]
+    with serving(bundle.root, tmp_path) as server:
+        with start("convert", many_images, "--to", "voc", out, "--server", server.address) as process:
+            told, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert "from the journal" in told
+    assert len(list((out / "SegmentationClass").iterdir())) == 60

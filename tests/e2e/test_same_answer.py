@@ -45,6 +45,7 @@ def _fingerprint(answer: Answer) -> Fingerprint:
             mask.proposal.window,
             mask.proposal.fallback,
             mask.quality,
+            mask.signals,
             mask.proposal.mask.tobytes(),
         )
         for mask in answer.masks

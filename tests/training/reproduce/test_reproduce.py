@@ -123,17 +123,21 @@ class TestTheCommandLine:
         assert not place.out.exists()
 
     @pytest.mark.parametrize(
-        ("more", "problem"),
+        ("more", "status", "problem"),
         [
-            (["--rows", "mine"], "voc_animals has no row 'mine'; its rows are cfs"),
-            (["--data", "nowhere"], "nowhere: expected the layout of VOC 2012, but there is no JPEGImages"),
+            (["--rows", "mine"], 1, "voc_animals has no row 'mine'; its rows are cfs"),
+            (
+                ["--data", "nowhere"],
+                2,
+                "nowhere: expected the layout of VOC 2012, but there is no JPEGImages",
+            ),
         ],
     )
     def test_says_in_one_line_what_is_wrong(
-        self, more: list[str], problem: str, place: Place, capsys: pytest.CaptureFixture[str]
+        self, more: list[str], status: int, problem: str, place: Place, capsys: pytest.CaptureFixture[str]
     ) -> None:
         options = ["--data", str(place.data), "--out", str(place.out), *more]
-        assert main(["reproduce", "voc_animals", *options]) == 1
+        assert main(["reproduce", "voc_animals", *options]) == status
         assert problem in capsys.readouterr().err
 
     @pytest.mark.parametrize("more", [["--jobs", "0"], ["--device", "abacus"], ["--precision", "8-bit"]])

@@ -126,7 +126,7 @@ def test_a_failing_step_stops_with_the_end_of_its_log_and_without_a_stamp(
     truth = data / "SegmentationClass" / "shape01.png"
     good = truth.read_bytes()
     truth.write_bytes(b"no picture")
-    with pytest.raises(TrainingError, match=r"step scores/fill failed with exit status 1; mend what .*\.log"):
+    with pytest.raises(TrainingError, match=r"step scores/fill failed with exit status 2; mend what .*\.log"):
         carry_out_missing(steps, done)
     assert "shape01.png cannot be decoded: it is not a PNG" in caplog.text
     assert _done(done, steps) == ["fill"]
@@ -141,7 +141,7 @@ def test_a_step_that_fails_in_part_does_not_count(data: Path, out: Path) -> None
     good = image.read_bytes()
     image.write_bytes(b"no picture")
     step = fill_boxes(data, out)
-    with pytest.raises(TrainingError, match="step fill failed with exit status 3"):
+    with pytest.raises(TrainingError, match="step fill failed with exit status 1"):
         carry_out_missing((step,), out)
     image.write_bytes(good)
     assert carry_out_missing((step,), out) == ["fill"]  # what it had written is in no one's way
@@ -225,7 +225,7 @@ class TestKilled:
 
     def _wait_for_the_second(self, process: subprocess.Popen[str], out: Path) -> None:
         deadline = time.monotonic() + 60
-        while len(list(out.glob(".second.partial-*/SegmentationClass/*.png"))) < 3:
+        while len(list(out.glob(".second.partial/result/SegmentationClass/*.png"))) < 3:
             assert process.poll() is None, "the reproduction ended too early"
             assert time.monotonic() < deadline, "the second step did not start"
             time.sleep(0.01)

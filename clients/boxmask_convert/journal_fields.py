@@ -1,0 +1,100 @@
+"""Between answers and the fields of the journal's lines."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from boxmask_client import Answer, Timings
+from boxmask_convert.failures import Failure, FailureKind
+from boxmask_core.boxes import Window
+from boxmask_core.errors import BoxmaskError
+from boxmask_core.grabcut import Fallback, Proposal
+from boxmask_core.instances import InstanceMask
+from boxmask_core.quality import Signals
+from boxmask_core.rle import decode_rle, encode_rle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from boxmask_core.instances import ImageRecord, Instance
+
+_NO_TIME = Timings(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def answer_fields(image: str, answer: Answer) -> dict[str, Any]:
+    """Returns what the journal keeps of an answer.
+
+    Args:
+        image: The image's key in the dataset, for people who look into the journal.
+        answer: The answer. Instances are the dataset's to know and are left out.
+    """
+    return {
+        "image": image,
+        "width": answer.width,
+        "height": answer.height,
+        "model": answer.model_digest,
+        "masks": [_mask_fields(mask) for mask in answer.masks],
+    }
+
+
+def failure_fields(failure: Failure) -> dict[str, Any]:
+    """Returns what the journal keeps of an image that could not be answered."""
+    return {"image": failure.key, "failed": {"kind": str(failure.kind), "message": failure.message}}
+
+
+def restored(fields: Mapping[str, Any], record: ImageRecord) -> Answer | Failure | None:
+    """Returns what an earlier run was answered.
+
+    Args:
+        fields: Of the journal's line.
+        record: The image with the instances that were asked about.
+
+    Returns:
+        The answer or the failure; None where the line is not what this version writes, so that the image is
+        asked about again.
+    """
+    try:
+        if "failed" in fields:
+            failed = fields["failed"]
+            kind = FailureKind(failed["kind"])
+            return Failure(record.key, str(record.path), None, kind, str(failed["message"]))
+        masks = _masks(fields["masks"], record.instances)
+        return Answer(
+            width=int(fields["width"]),
+            height=int(fields["height"]),
+            masks=masks,
+            label_map=None,
+            class_names=(),
+            timings=_NO_TIME,
+            model_digest=str(fields["model"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, BoxmaskError):
+        return None
+
+
+def _mask_fields(mask: InstanceMask) -> dict[str, Any]:
+    window = mask.proposal.window
+    return {
+        "window": [window.x0, window.y0, window.x1, window.y1],
+        "counts": encode_rle(mask.proposal.mask).decode("ascii"),
+        "fallback": str(mask.proposal.fallback),
+        "quality": mask.quality,
+        "signals": None if mask.signals is None else asdict(mask.signals),
+    }
+
+
+def _masks(fields: Sequence[Mapping[str, Any]], instances: Sequence[Instance]) -> tuple[InstanceMask, ...]:
+    return tuple(_mask(each, instance) for each, instance in zip(fields, instances, strict=True))
+
+
+def _mask(fields: Mapping[str, Any], instance: Instance) -> InstanceMask:
+    window = Window(*fields["window"])
+    pixels = decode_rle(fields["counts"].encode(), window.height, window.width)
+    signals = fields["signals"]
+    return InstanceMask(
+        instance,
+        Proposal(window, pixels, Fallback(fields["fallback"])),
+        float(fields["quality"]),
+        None if signals is None else Signals(**signals),
+    )
