@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from boxmask_client import InternalError, Question
 from boxmask_client.messages import to_answer, to_request
 from boxmask_core.errors import InvalidBoxError, InvalidMaskError
 from boxmask_core.grabcut import Fallback
+from boxmask_core.quality import Signals
 from boxmask_core.rle import encode_rle
 from tests.clients.scenes import CAT, EAR
 
@@ -33,6 +36,25 @@ def test_a_mask_comes_back_with_its_window_quality_and_fallback() -> None:
     assert mask.proposal.fallback is Fallback.SMALL_MASK
     assert mask.proposal.mask.tolist() == [[True, False, True], [False, True, True]]
     assert answer.label_map is None
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [
+        Signals(0.1, 0.2, 0.3, 0.4, 5, 0.6, 0.7),
+        Signals(None, None, 1 / 3, 0.0, 0),
+        Signals(0.0, 0.0, 0.0, 0.0, 0, 0.0, 0.0),
+    ],
+)
+def test_signals_come_back_to_the_last_bit_and_what_is_not_known_stays_unknown(signals: Signals) -> None:
+    known = {name: value for name, value in asdict(signals).items() if value is not None}
+    (mask,) = to_answer(pb.PseudoLabelResponse(masks=[_mask(signals=pb.Signals(**known))]), [CAT]).masks
+    assert mask.signals == signals
+
+
+def test_an_older_server_says_nothing_of_signals() -> None:
+    (mask,) = to_answer(pb.PseudoLabelResponse(masks=[_mask()]), [CAT]).masks
+    assert mask.signals is None
 
 
 @pytest.mark.parametrize("rung", Fallback)

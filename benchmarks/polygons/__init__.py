@@ -1,0 +1,1 @@
+"""What becomes of masks on their way through polygons: boxmask's formats beside ultralytics' converter."""
