@@ -29,10 +29,10 @@ import numpy as np
 
 from benchmarks.convert import silent
 from benchmarks.publish import publish
-from boxmask_convert.asking import WINDOW
-from boxmask_convert.local_labeler import open_local_labeler
+from boxmask_convert.answers.asking import WINDOW
+from boxmask_convert.images.questions import prepare
+from boxmask_convert.labelers.local import open_local_labeler
 from boxmask_convert.plan import make_plan
-from boxmask_convert.questions import prepare
 from boxmask_convert.settings import Settings
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.object_truth import true_objects
 from boxmask_client import Question
-from boxmask_convert.local_labeler import open_local_labeler
+from boxmask_convert.labelers.local import open_local_labeler
 from boxmask_convert.settings import Settings
 from boxmask_core.formats import open_dataset
 from boxmask_core.instances import ImageRecord

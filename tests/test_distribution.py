@@ -93,7 +93,7 @@ def test_it_carries_the_contract_its_stubs_and_the_reports_style(names: set[str]
         "labeling_pb2_grpc.pyi",
     }
     assert {f"boxmask/v1/{stub}" for stub in stubs} <= names
-    assert "boxmask_convert/report.css" in names
+    assert "boxmask_convert/report/page.css" in names
 
 
 def test_the_console_script_and_the_licence_are_in(wheel: zipfile.Path, names: set[str]) -> None:

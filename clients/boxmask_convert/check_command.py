@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boxmask_convert.survey import Surveyor
+from boxmask_convert.survey.dataset import Surveyor
 from boxmask_core.checks import CHECKS, COVER_BOXES, checked_format, recognised_checks
 from boxmask_core.checks.conversion import check_summary, compare_with_source, read_summary
 from boxmask_core.checks.examination import Examination, Source
@@ -24,7 +24,7 @@ from boxmask_core.locations import location
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from boxmask_convert.survey import Survey
+    from boxmask_convert.survey.dataset import Survey
     from boxmask_core.checks.findings import Findings
 
 PROBLEMS = 1

@@ -16,30 +16,30 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from boxmask_convert.answer_keys import answer_keys
+from boxmask_convert.answers.keys import answer_keys
+from boxmask_convert.answers.reading import read_ahead
 from boxmask_convert.arguments import add_conversion_options, read_settings
 from boxmask_convert.failures import ERRORS, SOME_FAILED
 from boxmask_convert.losses import refuse_losses
-from boxmask_convert.manifest import Manifest, digest_of, output_of
+from boxmask_convert.on_ray.engine import fill_by_ray
 from boxmask_convert.opening import open_journal, open_labeler
-from boxmask_convert.outcome import told_outcome
 from boxmask_convert.plan import make_plan
-from boxmask_convert.ray_engine import fill_by_ray
-from boxmask_convert.reading import read_ahead
-from boxmask_convert.report import write_report
-from boxmask_convert.result import open_result
+from boxmask_convert.report.page import write_report
+from boxmask_convert.result.files import open_result
+from boxmask_convert.result.manifest import Manifest, digest_of, output_of
+from boxmask_convert.result.outcome import told_outcome
+from boxmask_convert.result.stage import SUMMARY, Stage, require_free
+from boxmask_convert.result.summary import Summary, summarise
+from boxmask_convert.result.tally import Tally
 from boxmask_convert.run import Work, run
 from boxmask_convert.shard_run import run_shard
-from boxmask_convert.stage import SUMMARY, Stage, require_free
-from boxmask_convert.summary import Summary, summarise
-from boxmask_convert.tally import Tally
 from boxmask_core.errors import OutputError
 from boxmask_core.locations import location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from boxmask_convert.answer_keys import AnswerKeys
+    from boxmask_convert.answers.keys import AnswerKeys
     from boxmask_convert.plan import Plan
     from boxmask_convert.settings import Settings
 

@@ -6,18 +6,18 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from boxmask_convert.asking import WINDOW
-from boxmask_convert.journal import ANSWERS_FILE, Journal
-from boxmask_convert.late_labeler import LateLabeler
-from boxmask_convert.local_labeler import open_local_labeler
-from boxmask_convert.remote_labeler import open_remote_labeler
-from boxmask_convert.stage import JOURNAL
+from boxmask_convert.answers.asking import WINDOW
+from boxmask_convert.answers.journal import ANSWERS_FILE, Journal
+from boxmask_convert.labelers.late import LateLabeler
+from boxmask_convert.labelers.local import open_local_labeler
+from boxmask_convert.labelers.remote import open_remote_labeler
+from boxmask_convert.result.stage import JOURNAL
 from boxmask_core.bundle import CFS
 
 if TYPE_CHECKING:
-    from boxmask_convert.labeler import Labeler
+    from boxmask_convert.labelers.labeler import Labeler
+    from boxmask_convert.result.stage import Stage
     from boxmask_convert.settings import Settings
-    from boxmask_convert.stage import Stage
 
 
 def open_journal(stage: Stage, settings: Settings) -> Journal:

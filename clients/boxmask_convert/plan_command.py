@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boxmask_convert.arguments import add_conversion_options, read_settings
-from boxmask_convert.forecast import Forecast
 from boxmask_convert.plan import make_plan
-from boxmask_convert.stage import require_free
-from boxmask_convert.survey import Surveyor
-from boxmask_convert.trial import TrialImages, check_target, run_trial
+from boxmask_convert.result.stage import require_free
+from boxmask_convert.survey.dataset import Surveyor
+from boxmask_convert.survey.forecast import Forecast
+from boxmask_convert.survey.trial import TrialImages, check_target, run_trial
 from boxmask_core.checks import rules
 from boxmask_core.locations import location
 

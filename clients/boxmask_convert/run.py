@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from boxmask_client import Answer
-from boxmask_convert.answering import Answering
+from boxmask_convert.answers.answering import Answering
+from boxmask_convert.answers.reading import read_ahead
 from boxmask_convert.failures import Failure
 from boxmask_convert.progress import open_progress
-from boxmask_convert.reading import read_ahead
 from boxmask_core.errors import TooManyFailuresError
 from boxmask_core.formats.interface import RecordError
 from boxmask_core.instances import MaskedImage
@@ -17,16 +17,16 @@ from boxmask_core.instances import MaskedImage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from boxmask_convert.answer_keys import AnswerKeys
-    from boxmask_convert.answering import Answered
+    from boxmask_convert.answers.answering import Answered
+    from boxmask_convert.answers.journal import Journal
+    from boxmask_convert.answers.keys import AnswerKeys
     from boxmask_convert.failures import FailureLog
-    from boxmask_convert.journal import Journal
-    from boxmask_convert.labeler import Labeler
+    from boxmask_convert.images.questions import Prepared
+    from boxmask_convert.labelers.labeler import Labeler
     from boxmask_convert.plan import Plan
-    from boxmask_convert.questions import Prepared
-    from boxmask_convert.result import ResultFiles
+    from boxmask_convert.result.files import ResultFiles
+    from boxmask_convert.result.tally import Tally
     from boxmask_convert.settings import Shard
-    from boxmask_convert.tally import Tally
     from boxmask_core.instances import ImageRecord
 
 

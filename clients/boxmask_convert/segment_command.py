@@ -13,17 +13,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from boxmask_convert.asking import WINDOW
+from boxmask_convert.answers.asking import WINDOW
 from boxmask_convert.failures import ERRORS, SOME_FAILED, FailureLog
-from boxmask_convert.local_labeler import open_local_segmenter
+from boxmask_convert.labelers.local import open_local_segmenter
+from boxmask_convert.labelers.remote import open_remote_segmenter
 from boxmask_convert.options import add_network_options, check_network_options, server_access
-from boxmask_convert.remote_labeler import open_remote_segmenter
-from boxmask_convert.segment_images import chosen, find_images
-from boxmask_convert.segment_run import SCORES, run
-from boxmask_convert.segment_summary import SegmentTally, summarise
+from boxmask_convert.result.stage import SUMMARY, Stage
+from boxmask_convert.result.stage_times import told
+from boxmask_convert.segment.images import chosen, find_images
+from boxmask_convert.segment.run import SCORES, run
+from boxmask_convert.segment.summary import SegmentTally, summarise
 from boxmask_convert.settings import SegmentSettings
-from boxmask_convert.stage import SUMMARY, Stage
-from boxmask_convert.stage_times import told
 from boxmask_core.engines import CRF_ENGINES
 from boxmask_core.errors import InvalidRequestError
 from boxmask_core.formats.class_names import write_class_names
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from boxmask_convert.failures import Failure
-    from boxmask_convert.labeler import Segmenter
-    from boxmask_convert.segment_images import ImageFile
-    from boxmask_convert.segment_summary import SegmentSummary
+    from boxmask_convert.labelers.labeler import Segmenter
+    from boxmask_convert.segment.images import ImageFile
+    from boxmask_convert.segment.summary import SegmentSummary
 
 
 def main(argv: Sequence[str]) -> int:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from boxmask_convert.failures import SOME_FAILED, FailureLog
 from boxmask_convert.opening import open_journal, open_labeler
+from boxmask_convert.result.stage import Stage, hidden_folder
+from boxmask_convert.result.tally import Tally
 from boxmask_convert.run import Work, followed
-from boxmask_convert.stage import Stage, hidden_folder
-from boxmask_convert.tally import Tally
 
 if TYPE_CHECKING:
-    from boxmask_convert.answer_keys import AnswerKeys
+    from boxmask_convert.answers.keys import AnswerKeys
     from boxmask_convert.plan import Plan
     from boxmask_convert.settings import Shard
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxmask_convert.distribution import BINS, Distribution
+from boxmask_convert.result.distribution import BINS, Distribution
 
 
 def _of(values: list[float]) -> Distribution:

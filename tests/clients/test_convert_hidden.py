@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxmask_convert.hidden import hidden_shares
+from boxmask_convert.result.hidden import hidden_shares
 from boxmask_core.boxes import Box
 from boxmask_core.compositing import Overlaps
 from boxmask_core.grabcut import Fallback, Proposal
@@ -78,7 +78,7 @@ def test_shares_are_those_of_asking_every_pixel(masks: list[InstanceMask], polic
 
 
 def test_masks_apart_are_not_painted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boxmask_convert.hidden.compose", None)
+    monkeypatch.setattr("boxmask_convert.result.hidden.compose", None)
     assert hidden_shares([_mask(Box(0, 0, 5, 5)), _mask(Box(5, 0, 9, 5))], Overlaps()) == [0, 0]
     assert hidden_shares([], Overlaps()) == []
 

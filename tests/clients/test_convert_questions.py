@@ -12,8 +12,8 @@ from PIL import Image
 
 from boxmask_client import Question
 from boxmask_convert.failures import FailureKind
-from boxmask_convert.orientation import upright_box
-from boxmask_convert.questions import Prepared, prepare
+from boxmask_convert.images.orientation import upright_box
+from boxmask_convert.images.questions import Prepared, prepare
 from boxmask_convert.settings import Settings
 from boxmask_core.boxes import Box
 from boxmask_core.formats.interface import RecordError

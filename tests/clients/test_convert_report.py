@@ -15,12 +15,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxmask_convert.contact_sheet import draw_rows
-from boxmask_convert.image_links import image_address, linked
-from boxmask_convert.local_labeler import open_local_labeler
-from boxmask_convert.markup import bars, definitions, document, histogram, section, sparkline, table, tile
-from boxmask_convert.pictures import COLOUR, SIDE, boxed, data_uri, masked, overview
-from boxmask_convert.samples import Sample
+from boxmask_convert.labelers.local import open_local_labeler
+from boxmask_convert.report.contact_sheet import draw_rows
+from boxmask_convert.report.image_links import image_address, linked
+from boxmask_convert.report.markup import (
+    bars,
+    definitions,
+    document,
+    histogram,
+    section,
+    sparkline,
+    table,
+    tile,
+)
+from boxmask_convert.report.pictures import COLOUR, SIDE, boxed, data_uri, masked, overview
+from boxmask_convert.result.samples import Sample
 from boxmask_convert.settings import Settings
 from boxmask_core.boxes import Box, Window
 from boxmask_core.grabcut import Fallback, Proposal
@@ -81,7 +90,7 @@ def test_a_page_allows_nothing_but_its_own_style_script_and_pictures() -> None:
 
 
 def test_the_script_does_not_end_early() -> None:
-    assert "</" not in files("boxmask_convert").joinpath("report.js").read_text()
+    assert "</" not in files("boxmask_convert.report").joinpath("page.js").read_text()
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from boxmask_convert.failures import FailureLog
+from boxmask_convert.images.questions import Prepared
 from boxmask_convert.plan import Plan
-from boxmask_convert.questions import Prepared
-from boxmask_convert.report_facts import facts, images
+from boxmask_convert.report.facts import facts, images
+from boxmask_convert.result.summary import Summary, summarise
+from boxmask_convert.result.tally import Tally
+from boxmask_convert.result.versions import versions
 from boxmask_convert.server_access import ServerAccess
 from boxmask_convert.settings import Settings
-from boxmask_convert.summary import Summary, summarise
-from boxmask_convert.tally import Tally
-from boxmask_convert.versions import versions
 from boxmask_core.compositing import Overlaps
 from boxmask_core.instances import ImageRecord
 

@@ -9,13 +9,13 @@ from skimage import data
 
 from boxmask_client import Answer, Timings
 from boxmask_convert.failures import Failure, FailureKind, FailureLog
-from boxmask_convert.local_labeler import open_local_labeler
+from boxmask_convert.labelers.local import open_local_labeler
 from boxmask_convert.plan import Plan
-from boxmask_convert.report import write_report
+from boxmask_convert.report.page import write_report
+from boxmask_convert.result.summary import summarise
+from boxmask_convert.result.suspicious import LOWEST, OTHERS
+from boxmask_convert.result.tally import Tally
 from boxmask_convert.settings import Settings
-from boxmask_convert.summary import summarise
-from boxmask_convert.suspicious import LOWEST, OTHERS
-from boxmask_convert.tally import Tally
 from boxmask_core.boxes import Box, Window
 from boxmask_core.grabcut import Fallback, Proposal
 from boxmask_core.instances import ImageRecord, Instance, InstanceMask

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxmask_convert.samples import LOWEST, LOWEST_PER_IMAGE, RANDOM, SampleChooser
+from boxmask_convert.result.samples import LOWEST, LOWEST_PER_IMAGE, RANDOM, SampleChooser
 from boxmask_core.boxes import Box, Window
 from boxmask_core.grabcut import Fallback, Proposal
 from boxmask_core.instances import ImageRecord, Instance, InstanceMask

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from boxmask_convert.stage import SUMMARY, Stage, hidden_folder
+from boxmask_convert.result.stage import SUMMARY, Stage, hidden_folder
 from boxmask_core.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from boxmask_convert.stage import Stage
+from boxmask_convert.result.stage import Stage
 stage = Stage(Path(sys.argv[1]), overwrite=False)
 (stage.root / "mask.png").write_bytes(b"half")
 os.kill(os.getpid(), signal.SIGKILL)
@@ -156,7 +156,7 @@ def test_shards_share_a_place_with_one_another_and_with_nobody_else(tmp_path: Pa
 
 def _in_another_process(out: Path) -> str:
     script = (
-        "import sys; from pathlib import Path; from boxmask_convert.stage import Stage\n"
+        "import sys; from pathlib import Path; from boxmask_convert.result.stage import Stage\n"
         "with Stage(Path(sys.argv[1]), overwrite=False) as stage: stage.commit()"
     )
     command = [sys.executable, "-c", script, str(out)]

@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boxmask_convert.distribution import Distribution
-from boxmask_convert.reasons import FAR_FILL, MANY_PARTS
-from boxmask_convert.suspicious import (
+from boxmask_convert.result.distribution import Distribution
+from boxmask_convert.result.reasons import FAR_FILL, MANY_PARTS
+from boxmask_convert.result.suspicious import (
     LOWEST,
     LOWEST_AT_LEAST,
     LOWEST_SHARE,

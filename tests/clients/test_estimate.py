@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from boxmask_convert.estimate import Estimate, estimate_whole
+from boxmask_convert.survey.estimate import Estimate, estimate_whole
 
 
 def test_a_cost_of_images_alone_or_of_boxes_alone_lies_in_the_range() -> None:

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxmask_client import Answer, Timings
+from boxmask_convert.answers.journal import Journal, journal_line
+from boxmask_convert.answers.journal_fields import answer_fields, failure_fields, restored
 from boxmask_convert.failures import Failure, FailureKind
-from boxmask_convert.journal import Journal, journal_line
-from boxmask_convert.journal_fields import answer_fields, failure_fields, restored
 from boxmask_core.boxes import Box, Window
 from boxmask_core.errors import DatasetError
 from boxmask_core.grabcut import Fallback, Proposal
@@ -146,7 +146,7 @@ def test_a_failure_of_an_earlier_result_does_not_hide_the_answer_that_came_after
 
 
 def test_two_processes_cannot_write_one_journal(file: Path) -> None:
-    imports = "import sys; from pathlib import Path; from boxmask_convert.journal import Journal"
+    imports = "import sys; from pathlib import Path; from boxmask_convert.answers.journal import Journal"
     code = f"{imports}; Journal(Path(sys.argv[1]))"
     with Journal(file):
         with pytest.raises(DatasetError, match="another process is writing it"):

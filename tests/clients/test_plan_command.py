@@ -13,7 +13,7 @@ from PIL import Image
 from boxmask_client import UnavailableError
 from boxmask_convert.command import main as convert
 from boxmask_convert.plan_command import main
-from boxmask_convert.trial import TRIAL_IMAGES, TrialImages
+from boxmask_convert.survey.trial import TRIAL_IMAGES, TrialImages
 from boxmask_core.boxes import Box
 from boxmask_core.errors import DatasetError
 from boxmask_core.instances import ImageRecord

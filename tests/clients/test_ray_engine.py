@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from boxmask_convert.answer_keys import answer_keys
+from boxmask_convert.answers.journal import Journal, journal_line
+from boxmask_convert.answers.keys import answer_keys
 from boxmask_convert.command import main
-from boxmask_convert.journal import Journal, journal_line
+from boxmask_convert.on_ray.cluster import Pool, pool_of
+from boxmask_convert.on_ray.engine import keep
 from boxmask_convert.plan import make_plan
-from boxmask_convert.ray_cluster import Pool, pool_of
-from boxmask_convert.ray_engine import keep
 from boxmask_convert.settings import Settings
 from boxmask_core.errors import ClusterError, DeviceError, MissingExtraError, TooManyFailuresError
 from tests.bundles import write_tiny_bundle
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from boxmask_convert.on_ray.worker import RayWorker
     from boxmask_convert.plan import Plan
-    from boxmask_convert.ray_worker import RayWorker
     from boxmask_core.bundle import Bundle
 
 IMAGES = 18
@@ -116,7 +116,7 @@ class TestWhatWorkersTell:
     def test_each_answer_is_journalled_once_and_known_ones_are_counted(
         self, plan: Plan, tmp_path: Path
     ) -> None:
-        ray_parts = pytest.importorskip("boxmask_convert.ray_parts", reason="needs the extra boxmask[ray]")
+        ray_parts = pytest.importorskip("boxmask_convert.on_ray.parts", reason="needs the extra boxmask[ray]")
         told = [ray_parts.ImageTold(journal_line(key, {"image": key})) for key in KEYS]
         told[4] = ray_parts.ImageTold(reused=True)
         last = ray_parts.PartTold(1, tuple(told[16:]))
@@ -127,7 +127,7 @@ class TestWhatWorkersTell:
         assert [json.loads(line)["key"] for line in lines] == expected
 
     def test_what_is_not_told_of_is_missed(self, plan: Plan, tmp_path: Path) -> None:
-        ray_parts = pytest.importorskip("boxmask_convert.ray_parts", reason="needs the extra boxmask[ray]")
+        ray_parts = pytest.importorskip("boxmask_convert.on_ray.parts", reason="needs the extra boxmask[ray]")
         whole = ray_parts.PartTold(0, (ray_parts.ImageTold(),) * 16)
         short = ray_parts.PartTold(1, (ray_parts.ImageTold(),))
         with Journal(tmp_path / "answers.jsonl") as journal:
@@ -139,14 +139,14 @@ class TestWhatWorkersTell:
     def test_a_worker_that_cannot_work_ends_the_run_as_its_error_would(
         self, plan: Plan, tmp_path: Path
     ) -> None:
-        ray_parts = pytest.importorskip("boxmask_convert.ray_parts", reason="needs the extra boxmask[ray]")
+        ray_parts = pytest.importorskip("boxmask_convert.on_ray.parts", reason="needs the extra boxmask[ray]")
         told = ray_parts.PartTold(0, problem="the Ray worker on a cannot work: no bundle", exit_status=2)
         with Journal(tmp_path / "answers.jsonl") as journal, pytest.raises(ClusterError) as caught:
             keep([told], plan, journal)
         assert (str(caught.value), caught.value.exit_status) == (told.problem, 2)
 
     def test_too_many_failures_end_the_run(self, plan: Plan, tmp_path: Path) -> None:
-        ray_parts = pytest.importorskip("boxmask_convert.ray_parts", reason="needs the extra boxmask[ray]")
+        ray_parts = pytest.importorskip("boxmask_convert.on_ray.parts", reason="needs the extra boxmask[ray]")
         box = ray_parts.ImageTold(failed=True)
         image = ray_parts.ImageTold(failed=True, failure="it is no image")
         whole = ray_parts.ImageTold(journal_line(KEYS[0], {"image": "00"}))
@@ -171,20 +171,20 @@ class TestWorker:
 
     @staticmethod
     def _worker(settings: Settings, known: list[str], boxmask: str = version("boxmask")) -> RayWorker:
-        from boxmask_convert.ray_worker import RayWorker
+        from boxmask_convert.on_ray.worker import RayWorker
 
         numbers = np.array(sorted(int(key[:16], 16) for key in known), dtype=np.uint64)
         return RayWorker(settings, answer_keys(settings), numbers, boxmask)  # type: ignore[arg-type]
 
     @staticmethod
     def _rows(settings: Settings) -> list[dict[str, bytes]]:
-        from boxmask_convert.ray_parts import Parts
+        from boxmask_convert.on_ray.parts import Parts
 
         (task,) = Parts(settings, IMAGES).get_read_tasks(1)
         return [row for block in task() for row in block.to_pylist()]
 
     def test_it_answers_what_the_journal_does_not_have(self, settings: Settings) -> None:
-        from boxmask_convert.ray_parts import PartTold
+        from boxmask_convert.on_ray.parts import PartTold
 
         first, last = self._rows(settings)
         worker = self._worker(settings, [])
@@ -205,8 +205,8 @@ class TestWorker:
         assert sorted(fresh) == sorted({line["image"] for line in lines} - set(some.values()))
 
     def test_another_version_or_another_network_cannot_work(self, settings: Settings, bundle: Bundle) -> None:
-        from boxmask_convert.ray_parts import PartTold
-        from boxmask_convert.ray_worker import RayWorker
+        from boxmask_convert.on_ray.parts import PartTold
+        from boxmask_convert.on_ray.worker import RayWorker
 
         (row, _) = self._rows(settings)
         told = PartTold.from_row(self._worker(settings, [], boxmask="0.0.1")(row))
@@ -217,8 +217,8 @@ class TestWorker:
         assert "holds another network" in PartTold.from_row(worker(row)).problem
 
     def test_a_bundle_that_only_the_command_has_is_named(self, settings: Settings, tmp_path: Path) -> None:
-        from boxmask_convert.ray_parts import PartTold
-        from boxmask_convert.ray_worker import RayWorker
+        from boxmask_convert.on_ray.parts import PartTold
+        from boxmask_convert.on_ray.worker import RayWorker
 
         here = replace(settings, method="cfs", bundle=write_tiny_bundle(tmp_path / "here"))
         there = replace(here, bundle=tmp_path / "there")

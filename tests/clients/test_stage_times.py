@@ -6,7 +6,7 @@ import time
 import pytest
 
 from boxmask_client import Timings
-from boxmask_convert.stage_times import StageTimes, told
+from boxmask_convert.result.stage_times import StageTimes, told
 
 TIMES = Timings(
     decode_ms=10, crop_ms=5, network_ms=9000, inference_ms=60, refine_ms=25, encode_ms=0, total_ms=9999

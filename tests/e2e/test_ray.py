@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from boxmask_convert.journal import journal_line
+from boxmask_convert.answers.journal import journal_line
 from tests.clients.scenes import VocFolder
 from tests.e2e.processes import start
 from tests.e2e.ray_processes import ENVIRONMENT, listening, ray_cluster_of_two, wait_for_lines, workers

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from boxmask_convert.command import main
-from boxmask_convert.stage import hidden_folder
+from boxmask_convert.result.stage import hidden_folder
 from boxmask_core.errors import DatasetError, TooManyFailuresError
 from tests.clients.scenes import VocFolder
 

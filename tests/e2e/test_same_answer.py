@@ -15,7 +15,7 @@ from boxmask.v1 import labeling_pb2 as pb
 from boxmask.v1 import labeling_pb2_grpc as pb_grpc
 from boxmask_client import Answer, Client, Method, Question
 from boxmask_client.messages import to_request
-from boxmask_convert.local_labeler import open_local_labeler
+from boxmask_convert.labelers.local import open_local_labeler
 from boxmask_convert.settings import Settings
 from boxmask_core.boxes import Box
 from boxmask_core.instances import Instance

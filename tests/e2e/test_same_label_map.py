@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from boxmask_client import Client, RejectedError, Segmentation, SegmentQuestion
-from boxmask_convert.local_labeler import open_local_segmenter
+from boxmask_convert.labelers.local import open_local_segmenter
 from boxmask_convert.settings import SegmentSettings
 from tests.clients.scenes import CAT, cat, jpeg, png, varied_cat
 

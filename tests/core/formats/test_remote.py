@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from boxmask_convert.failures import FailureKind
-from boxmask_convert.image_files import ImageFailedError, read_image
+from boxmask_convert.images.image_files import ImageFailedError, read_image
 from boxmask_core.errors import DatasetError, MissingExtraError
 from boxmask_core.formats import open_dataset
 from boxmask_core.formats.interface import DetectionDataset, RecordError

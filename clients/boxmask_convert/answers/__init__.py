@@ -1,0 +1,1 @@
+"""Answers, each asked for once: their keys, the journal, and the asking."""

@@ -1,0 +1,1 @@
+"""From a record of a dataset to a question: files, sizes, orientation."""

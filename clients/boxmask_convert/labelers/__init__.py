@@ -1,0 +1,1 @@
+"""Who makes the masks: this process or a server."""

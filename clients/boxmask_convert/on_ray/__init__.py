@@ -1,0 +1,1 @@
+"""The same conversion on a Ray cluster."""

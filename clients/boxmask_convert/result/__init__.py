@@ -1,0 +1,1 @@
+"""What a run makes: the output folder, what is counted, what failed."""

@@ -1,0 +1,1 @@
+"""What a conversion is going to meet, found out before it begins."""
