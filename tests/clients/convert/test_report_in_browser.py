@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from boxmask_convert.command import main
-from tests.clients.chromium import CHROMIUM, chromium
+from tests.clients.convert.chromium import CHROMIUM, chromium
 from tests.clients.scenes import CAT, EAR, VocFolder, cat
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from boxmask_core.bundle import Bundle
-    from tests.clients.chromium import Page
+    from tests.clients.convert.chromium import Page
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 
