@@ -22,6 +22,8 @@
     |-- PermissionDeniedError      the caller is known, and may not do that
     |-- TooManyCallsError          the caller, or all callers together, have as many calls as they may
     |-- SettingsError              a setting of the server, or a file that it names, breaks its rule
+    |-- OutputError                what was made cannot be written
+    |-- TooManyFailuresError       more images failed than the user allowed
     |-- ClusterError               a Ray cluster cannot do the work
     |-- MissingExtraError          a command needs an optional part of the distribution
     |-- TrainingError              a training run cannot start or go on

@@ -62,12 +62,17 @@ def photographs(folder: Path, count: int) -> Path:
 
 
 class VocFolder:
-    """A VOC dataset that is written image by image, with whatever a test wants to be wrong."""
+    """A VOC dataset that is written image by image, with whatever a test wants to be wrong.
 
-    def __init__(self, root: Path) -> None:
+    It begins with some good images, ``good0`` and so on.
+    """
+
+    def __init__(self, root: Path, good: int = 0) -> None:
         self.root = root
         (root / "Annotations").mkdir(parents=True)
         (root / "JPEGImages").mkdir()
+        for number in range(good):
+            self.good(f"good{number}", seed=number)
 
     def image(self, key: str, content: bytes) -> None:
         (self.root / "JPEGImages" / f"{key}.jpg").write_bytes(content)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -26,19 +25,15 @@ class RunningServer:
 
 
 def start(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    # A shell's background jobs ignore interrupts, and so does all that they start: the tests would depend on
+    # that. It is env that ends it: code of ours in the fork would run beside the threads of gRPC.
     return subprocess.Popen(
-        [BOXMASK, *arguments],
+        ["env", "--default-signal=INT", BOXMASK, *arguments],
         env={**ENVIRONMENT, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_listen_to_interrupts,
     )
-
-
-def _listen_to_interrupts() -> None:
-    # A shell's background jobs ignore them, and so does all that they start: the tests would depend on that.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager

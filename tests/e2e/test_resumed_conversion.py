@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from boxmask_convert.answers.journal import UNUSED_FILE
 from boxmask_convert.command import main
 from boxmask_convert.result.stage import hidden_folder
 from boxmask_core.errors import DatasetError, TooManyFailuresError
@@ -27,9 +28,11 @@ _TIMES = ("finished", "stage_ms", "busy", "seconds", "images_reused")
 
 
 def _content(out: Path) -> dict[str, bytes | dict[str, Any]]:
-    """Everything in a result, the summary without what differs from run to run; the report is left out."""
+    """Everything in a result but the report and answers of earlier runs that it does not need; of the summary
+    what does not differ from run to run."""
     found: dict[str, bytes | dict[str, Any]] = {}
-    for file in sorted(path for path in out.rglob("*") if path.is_file() and path.name != "report.html"):
+    left_out = {"report.html", UNUSED_FILE}
+    for file in sorted(path for path in out.rglob("*") if path.is_file() and path.name not in left_out):
         content = file.read_bytes()
         if file.name == "summary.json":
             fields: dict[str, Any] = json.loads(content)
@@ -70,10 +73,7 @@ def test_a_run_killed_at_20_points_gives_what_an_undisturbed_one_gives(
 
 @pytest.fixture
 def data(tmp_path: Path) -> VocFolder:
-    folder = VocFolder(tmp_path / "data")
-    for i in range(6):
-        folder.good(f"good{i}", seed=i)
-    return folder
+    return VocFolder(tmp_path / "data", good=6)
 
 
 @pytest.fixture

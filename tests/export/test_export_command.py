@@ -140,7 +140,7 @@ class TestTheCommand:
 
     @pytest.mark.usefixtures("printed")
     def test_does_not_overwrite_unasked(self, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(command) == 1
+        assert main(command) == 2
         assert (
             "there is a network 'cfs' already; choose another folder or pass --overwrite"
             in capsys.readouterr().err
@@ -173,8 +173,8 @@ def test_a_segmentation_network_joins_the_bundle(
     assert scores.shape == (len(CLASS_NAMES) + 1, 4, 6)
 
 
-def _refusal(command: Sequence[object], capsys: pytest.CaptureFixture[str]) -> str:
-    assert main(["export", *map(str, command)]) == 1
+def _refusal(command: Sequence[object], capsys: pytest.CaptureFixture[str], status: int = 2) -> str:
+    assert main(["export", *map(str, command)]) == status
     return capsys.readouterr().err
 
 
@@ -208,7 +208,7 @@ def test_a_checkpoint_of_no_network_is_refused(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint.save(tmp_path / "odd.ckpt", {"task": "captions"})
-    error = _refusal([tmp_path / "odd.ckpt", tmp_path / "b", "--images", images], capsys)
+    error = _refusal([tmp_path / "odd.ckpt", tmp_path / "b", "--images", images], capsys, status=1)
     assert "odd.ckpt to hold a CFS or an LGSA-DeepLab network, but got 'captions'" in error
 
 
@@ -217,7 +217,7 @@ def test_no_photographs_no_export(
 ) -> None:
     (tmp_path / "empty").mkdir()
     assert (
-        main(["export", str(checkpoint_file), str(tmp_path / "b"), "--images", str(tmp_path / "empty")]) == 1
+        main(["export", str(checkpoint_file), str(tmp_path / "b"), "--images", str(tmp_path / "empty")]) == 2
     )
     assert "the parity check needs photographs" in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
@@ -229,7 +229,7 @@ def test_a_photograph_that_is_none_is_named(
     images = tmp_path / "photographs"
     images.mkdir()
     (images / "broken.jpg").write_bytes(b"no image")
-    assert main(["export", str(checkpoint_file), str(tmp_path / "b"), "--images", str(images)]) == 1
+    assert main(["export", str(checkpoint_file), str(tmp_path / "b"), "--images", str(images)]) == 2
     assert "broken.jpg cannot be decoded" in capsys.readouterr().err
 
 

@@ -219,20 +219,20 @@ class TestTheCommand:
             assert picture.width > 3 * PANEL
 
     @pytest.mark.parametrize(
-        ("more", "problem"),
+        ("more", "status", "problem"),
         [
-            (["--point", "451,0"], "expected a pixel of the 451 x 300 image, but got 451,0"),
-            (["--out", "picture.gif"], "expected a name that ends in .png or .jpg, but got picture.gif"),
-            (["--checkpoint", "missing.ckpt"], "there is no checkpoint missing.ckpt"),
+            (["--point", "451,0"], 2, "expected a pixel of the 451 x 300 image, but got 451,0"),
+            (["--out", "picture.gif"], 2, "expected a name that ends in .png or .jpg, but got picture.gif"),
+            (["--checkpoint", "missing.ckpt"], 1, "there is no checkpoint missing.ckpt"),
         ],
     )
     def test_says_in_one_line_what_is_wrong(
-        self, more: list[str], problem: str, photograph: Path, tmp_path: Path,
+        self, more: list[str], status: int, problem: str, photograph: Path, tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
     ) -> None:  # fmt: skip
         given = ["--point", "1,1", "--checkpoint", str(_write_checkpoint(tmp_path / "a.ckpt"))]
         out = tmp_path / "a.png"
-        assert main(["attention", str(photograph), *given, "--out", str(out), *more]) == 1
+        assert main(["attention", str(photograph), *given, "--out", str(out), *more]) == status
         assert problem in capsys.readouterr().err
         assert not out.exists()
 
@@ -240,7 +240,7 @@ class TestTheCommand:
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         given = ["--point", "1,1", "--checkpoint", "a.ckpt", "--out", "a.png"]
-        assert main(["attention", str(tmp_path / "no.jpg"), *given]) == 1
+        assert main(["attention", str(tmp_path / "no.jpg"), *given]) == 2
         assert "no.jpg: the image cannot be read: No such file" in capsys.readouterr().err
 
     @pytest.mark.parametrize("point", ["1", "1,2,3", "a,b", "1.5,2"])

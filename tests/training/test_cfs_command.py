@@ -94,26 +94,29 @@ def test_missing_proposals_are_answered_with_the_command_that_makes_them(
 
 
 @pytest.mark.parametrize(
-    ("more", "problem"),
+    ("more", "status", "problem"),
     [
-        (["--hold-out", "HOLD_OUT"], "--hold-out and --truth go together"),
-        (["--hold-out", "missing.txt", "--truth", "TRUTH"], "missing.txt: there is no such file"),
+        (["--hold-out", "HOLD_OUT"], 1, "--hold-out and --truth go together"),
+        (["--hold-out", "missing.txt", "--truth", "TRUTH"], 2, "missing.txt: there is no such file"),
         (
             ["--hold-out", "HOLD_OUT", "--truth", "elsewhere"],
+            2,
             "the label map shape00.png of a held-out image is missing",
         ),
         (
             ["--hold-out", "HOLD_OUT", "--truth", "TRUTH", "--judge-classes", "cube"],
+            1,
             "does not have: ['cube']",
         ),
-        (["--size", "33"], "expected size to be a positive multiple of 32, but got 33"),
-        (["--backbone", "vgg"], "one of resnet50, resnet101, efficientnet_lite0, but got 'vgg'"),
-        (["--weights", "nowhere.pth"], "nowhere.pth does not exist"),
-        (["--without-class", "disc", "--without-class", "square"], "no box is left to train on"),
+        (["--size", "33"], 1, "expected size to be a positive multiple of 32, but got 33"),
+        (["--backbone", "vgg"], 1, "one of resnet50, resnet101, efficientnet_lite0, but got 'vgg'"),
+        (["--weights", "nowhere.pth"], 1, "nowhere.pth does not exist"),
+        (["--without-class", "disc", "--without-class", "square"], 1, "no box is left to train on"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
     more: list[str],
+    status: int,
     problem: str,
     shapes: Shapes,
     tmp_path: Path,
@@ -121,7 +124,7 @@ def test_what_is_wrong_is_said_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     places = {"HOLD_OUT": str(hold_out), "TRUTH": str(shapes.truth)}
-    assert main(_command(shapes, tmp_path / "run", *(places.get(word, word) for word in more))) == 1
+    assert main(_command(shapes, tmp_path / "run", *(places.get(word, word) for word in more))) == status
     error = capsys.readouterr().err
     assert problem in error
     assert error.startswith("boxmask: ")
@@ -133,7 +136,7 @@ def test_a_held_out_image_that_the_dataset_lacks_is_named(
 ) -> None:
     hold_out.write_text("shape00 shape99")
     more = ["--hold-out", str(hold_out), "--truth", str(shapes.truth)]
-    assert main(_command(shapes, tmp_path / "run", *more)) == 1
+    assert main(_command(shapes, tmp_path / "run", *more)) == 2
     assert "1 images are not in the dataset, first: shape99" in capsys.readouterr().err
 
 

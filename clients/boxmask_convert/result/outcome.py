@@ -23,11 +23,11 @@ def told_outcome(summary: Summary, settings: Settings, told_before: Sequence[str
         told_before: Notes that the plan told.
     """
     fresh = summary.images_converted - summary.images_reused
-    rate = fresh / summary.seconds if summary.seconds else 0.0
+    rate = f" ({fresh / summary.seconds:.1f} images/s)" if fresh and summary.seconds else ""
     count = f"{summary.images_converted} of {summary.images} images, {summary.boxes_masked} masks"
     reused = f", {summary.images_reused} from the journal" if summary.images_reused else ""
     lines = [
-        f"done    {count}{reused}, in {summary.seconds:.1f} s ({rate:.1f} images/s)",
+        f"done    {count}{reused}, in {summary.seconds:.1f} s{rate}",
         *(f"lost    {loss}: {times}" for loss, times in summary.losses.items()),
         *(f"note    {note}" for note in summary.notes if note not in told_before),
     ]

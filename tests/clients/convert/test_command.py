@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,10 +27,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def data(tmp_path: Path) -> VocFolder:
-    folder = VocFolder(tmp_path / "data")
-    for i in range(3):
-        folder.good(f"good{i}", seed=i)
-    return folder
+    return VocFolder(tmp_path / "data", good=3)
 
 
 def _errors(out: Path) -> list[dict[str, Any]]:
@@ -239,6 +238,8 @@ def test_what_cannot_be_done_leaves_nothing(data: VocFolder, tmp_path: Path) -> 
         [],
         ["--to", "jpeg"],
         ["--to", "voc", "--limit", "0"],
+        ["--to", "voc", "--limit", "few"],
+        ["--to", "voc", "--shard", "0/0"],
         ["--to", "voc", "--server", "a:1", "--bundle", "b"],
         ["--to", "voc", "--server", "a:1", "--workers", "2"],
         ["--to", "voc", "--server", "a:1", "--grabcut-engine", "opencv"],
@@ -250,6 +251,7 @@ def test_what_cannot_be_done_leaves_nothing(data: VocFolder, tmp_path: Path) -> 
         ["--to", "voc", "--shard", "0/4", "--engine", "ray"],
         ["--to", "voc", "--server", "a:1", "--engine", "ray"],
         ["--to", "voc", "--void-uncertain", "2"],
+        ["--to", "coco", "--void-uncertain"],
         ["--to", "voc", "--overlaps", "priority"],
         ["--to", "voc", "--overlaps", "area", "--priority", "cat"],
         ["--to", "voc", "--overlaps", "priority", "--priority", "cat,cat"],
@@ -269,12 +271,15 @@ def test_a_wrong_command_line_ends_with_status_2(
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
-        (["--tls-ca", "ca.pem"], "--tls-ca belong to --server, which is missing"),
-        (["--patience", "3"], "--patience belong to --server, which is missing"),
+        (["--tls-ca", "ca.pem"], "without --server leave out --tls-ca"),
+        (["--patience", "3"], "without --server leave out --patience"),
         (["--server", "a:1", "--tls-cert", "c.pem"], "--tls-cert and --tls-key go together"),
         (["--server", "a:1", "--tls-cert", "c.pem", "--tls-key", "k.pem"], "--tls-cert needs --tls-ca"),
         (["--server", "a:1", "--tls-ca", "nowhere.pem"], "--tls-ca: there is no file nowhere.pem"),
         (["--server", "a:1", "--patience", "-1"], "expected a number of seconds from 0 up"),
+        (["--server", "a:1", "--patience", "long"], "expected a number, but got 'long'"),
+        (["--server", "a"], "--server: expected host:port, unix:/path"),
+        (["--server", ""], "--server: expected host:port, unix:/path"),
     ],
 )
 def test_how_a_server_is_reached_is_checked(
@@ -373,3 +378,28 @@ def test_images_may_lie_elsewhere(data: VocFolder, tmp_path: Path) -> None:
     there, here = _masks(tmp_path / "there"), _masks(tmp_path / "here")
     assert {name for name in here if not name.startswith(".journal")} <= set(there)
     assert all(there[name] == here[name] for name in here if name.endswith(".png"))
+
+
+@pytest.mark.parametrize("between", [["--limit", "1"], ["--images", "nowhere"], ["--method", "grabcut"]])
+def test_a_run_that_needs_fewer_answers_does_not_cost_the_others(
+    data: VocFolder, tmp_path: Path, between: list[str]
+) -> None:
+    out = tmp_path / "out"
+    command = [str(data.root), "--to", "coco", str(out), "--method", "box", "--no-report"]
+    assert main(command) == 0
+    first = _masks(out)
+    main([*command, *between])
+    assert _masks(out) != first
+    assert main(command) == 0
+    assert _summary(out)["images_reused"] == 3
+    assert {name: content for name, content in _masks(out).items() if "unused" not in name} == first
+
+
+def test_the_standard_error_of_a_conversion_is_json_alone(
+    data: VocFolder, tmp_path: Path, bundle: Bundle
+) -> None:
+    command = ["convert", str(data.root), str(tmp_path / "out"), "--to", "coco", "--bundle", str(bundle.root)]
+    script = f"from boxmask_core.cli import main; main({[*command, '--progress', 'json']!r})"
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert json.loads(told.stderr.splitlines()[-1])["done"] == 3
+    assert {json.loads(line)["event"] for line in told.stderr.splitlines()} <= {"progress", "end"}
