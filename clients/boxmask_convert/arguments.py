@@ -5,12 +5,19 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, get_args
 
-from boxmask_convert.options import add_network_options, check_network_options, positive, server_access
+from boxmask_convert.options import (
+    add_network_options,
+    check_network_options,
+    number,
+    positive,
+    server_access,
+)
 from boxmask_convert.progress import ProgressStyle
 from boxmask_convert.settings import Settings, Shard, SizeMismatch
 from boxmask_core.compositing import OverlapPolicy, Overlaps
 from boxmask_core.engines import GRABCUT_ENGINES
 from boxmask_core.formats import READERS, WRITERS
+from boxmask_core.formats.limits import LIMITS
 from boxmask_core.quality import UNCERTAIN
 
 if TYPE_CHECKING:
@@ -32,6 +39,11 @@ def read_settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Setti
         parser.error("--engine ray brings its own networks: leave out --server")
     if bool(options.priority) != (options.overlaps == "priority"):
         parser.error("--overlaps priority and --priority CLASS,... go together")
+    if options.void_uncertain is not None and not LIMITS[options.to].overlaps:
+        maps = ", ".join(sorted(name for name, limits in LIMITS.items() if limits.overlaps))
+        parser.error(
+            f"--void-uncertain: {options.to} holds no void, only label maps do ({maps}); leave it out"
+        )
     return Settings(
         data=options.data,
         out=options.out,
@@ -182,14 +194,14 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _score(text: str) -> float:
-    value = float(text)
+    value = number(text, float)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a quality from 0 to 1, but got {value:g}")
     return value
 
 
 def _count(text: str) -> int:
-    value = int(text)
+    value = number(text, int)
     if value < 0:
         raise argparse.ArgumentTypeError(f"expected a number of images from 0 up, but got {value}")
     return value
@@ -199,6 +211,8 @@ def _shard(text: str) -> Shard:
     index, slash, count = text.partition("/")
     if not (slash and index.isascii() and count.isascii() and index.isdigit() and count.isdigit()):
         raise argparse.ArgumentTypeError(f"expected I/N, for example 0/4, but got {text!r}")
+    if int(count) == 0:
+        raise argparse.ArgumentTypeError(f"expected at least one part, but got {text!r}")
     if int(index) >= int(count):
         raise argparse.ArgumentTypeError(
             f"expected a part from 0 to {int(count) - 1} of {int(count)}, but got {int(index)}"

@@ -28,7 +28,7 @@ from boxmask_convert.report.page import write_report
 from boxmask_convert.result.files import open_result
 from boxmask_convert.result.manifest import Manifest, digest_of, output_of
 from boxmask_convert.result.outcome import told_outcome
-from boxmask_convert.result.stage import SUMMARY, Stage, require_free
+from boxmask_convert.result.stage import JOURNAL, SUMMARY, Stage, require_free
 from boxmask_convert.result.summary import Summary, summarise
 from boxmask_convert.result.tally import Tally
 from boxmask_convert.run import Work, run
@@ -109,6 +109,7 @@ def _convert(plan: Plan, keys: AnswerKeys) -> int:
                     sys.stdout.write(f"journal {len(journal)} answers of earlier runs\n")
                 sys.stdout.flush()
                 summary = convert(Work(plan, keys, journal, labeler), stage.root)
+                journal.keep_unused(stage.root / JOURNAL)
         stage.commit()
     sys.stdout.write(told_outcome(summary, settings, plan.dataset.notes))
     return SOME_FAILED if summary.failures else 0
@@ -149,6 +150,7 @@ def _writing(out: Path) -> Iterator[None]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="boxmask convert",
+        usage="%(prog)s DATA OUT --to FORMAT [options]",
         description="Turn a detection dataset (images and boxes) into a mask dataset.",
         epilog="Exit status: 0 all converted; 1 some images or boxes failed (see errors.jsonl), or the run "
         "was not finished; 2 bad input; 3 server unreachable; 130 interrupted. What was answered is kept: "

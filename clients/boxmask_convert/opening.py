@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from boxmask_convert.answers.asking import WINDOW
-from boxmask_convert.answers.journal import ANSWERS_FILE, Journal
+from boxmask_convert.answers.journal import ANSWERS_FILE, UNUSED_FILE, Journal
 from boxmask_convert.labelers.late import LateLabeler
 from boxmask_convert.labelers.local import open_local_labeler
 from boxmask_convert.labelers.remote import open_remote_labeler
@@ -32,8 +32,9 @@ def open_journal(stage: Stage, settings: Settings) -> Journal:
         OSError: The file system refuses.
     """
     shard = settings.shard
+    finished = [settings.out / JOURNAL / kept for kept in (UNUSED_FILE, ANSWERS_FILE)]
     name = ANSWERS_FILE if shard is None else f"answers-{shard.index}-of-{shard.count}.jsonl"
-    earlier = [settings.out / JOURNAL / ANSWERS_FILE, *sorted(stage.journal.glob("*.jsonl"))]
+    earlier = [*finished, *sorted(stage.journal.glob("*.jsonl"))]
     return Journal(stage.journal / name, earlier, failed=not settings.retry_failed)
 
 

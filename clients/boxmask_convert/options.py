@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
+from boxmask_client.targets import split
 from boxmask_convert.server_access import ServerAccess
 
+N = TypeVar("N", int, float)
 TLS_FILES: Final = {
     "ca": "PEM certificates to trust",
     "cert": "PEM certificate to show",
@@ -63,8 +65,12 @@ def server_access(parser: argparse.ArgumentParser, options: argparse.Namespace) 
     given += ["--patience"] if options.patience is not None else []
     if options.server is None:
         if given:
-            parser.error(f"{', '.join(given)} belong to --server, which is missing")
+            parser.error(f"without --server leave out {', '.join(given)}")
         return None
+    try:
+        split(options.server)
+    except ValueError as error:
+        parser.error(f"--server: {error}")
     if (files["cert"] is None) != (files["key"] is None):
         parser.error("--tls-cert and --tls-key go together")
     if files["cert"] is not None and files["ca"] is None:
@@ -77,7 +83,7 @@ def server_access(parser: argparse.ArgumentParser, options: argparse.Namespace) 
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    value = number(text, float)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number of seconds from 0 up, but got {value:g}")
     return value
@@ -87,10 +93,26 @@ def positive(text: str) -> int:
     """Reads a number of at least 1.
 
     Raises:
-        ArgumentTypeError: It is smaller.
-        ValueError: It is no number.
+        ArgumentTypeError: It is smaller, or no number.
     """
-    value = int(text)
+    value = number(text, int)
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a number of at least 1, but got {value}")
     return value
+
+
+def number(text: str, kind: type[N]) -> N:
+    """Reads a number of a command line.
+
+    Args:
+        text: What was given.
+        kind: int or float.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    try:
+        return kind(text)
+    except ValueError as error:
+        what = "a whole number" if kind is int else "a number"
+        raise argparse.ArgumentTypeError(f"expected {what}, but got {text!r}") from error

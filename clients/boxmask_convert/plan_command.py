@@ -81,6 +81,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="boxmask plan",
+        usage="%(prog)s DATA [OUT] --to FORMAT [options]",
         description="Say what a conversion would do, what is wrong with the dataset, what the format loses, "
         "and how long it would take. Writes nothing. Takes the options of boxmask convert.",
         epilog="Exit status: 0 all of it can be converted; 1 something would not be, or --allow-lossy is "

@@ -25,17 +25,25 @@ class Command:
         target: ``module:function``; the function takes the arguments and returns the exit status.
         extra: The extra of the distribution that brings what it imports.
         help: What it does, in one line.
+        log_level: What is logged on the standard error. Commands that tell programs there how far they are
+            log warnings only.
     """
 
     target: str
     extra: str
     help: str
+    log_level: int = logging.INFO
 
 
 COMMANDS: Mapping[str, Command] = {
-    "convert": Command("boxmask_convert.command:main", "local", "turn a box dataset into a mask dataset"),
+    "convert": Command(
+        "boxmask_convert.command:main", "local", "turn a box dataset into a mask dataset", logging.WARNING
+    ),
     "plan": Command(
-        "boxmask_convert.plan_command:main", "local", "what a conversion would do, find wrong, lose and take"
+        "boxmask_convert.plan_command:main",
+        "local",
+        "what a conversion would do, find wrong, lose and take",
+        logging.WARNING,
     ),
     "check": Command(
         "boxmask_convert.check_command:main", "local", "whether a dataset is what its format says"
@@ -82,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = next((name for name in COMMANDS if arguments[: len(name.split())] == name.split()), None)
     if name is None:
         return _explain(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=COMMANDS[name].log_level, format="%(levelname)s %(name)s: %(message)s")
     try:
         return _run(name, arguments[len(name.split()) :])
     except BoxmaskError as error:

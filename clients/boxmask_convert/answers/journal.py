@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 from array import array
 from contextlib import suppress
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ANSWERS_FILE: Final = "answers.jsonl"
+"""Name of the file of a result's answers, and of those that a run was given."""
+UNUSED_FILE: Final = "unused.jsonl"
+"""Name of the file of earlier answers that a result did not need."""
 _HEAD: Final = b'{"key":"'
 _KEY: Final = slice(len(_HEAD), len(_HEAD) + 32)
 _FAILED: Final = b',"failed":'
@@ -92,6 +96,27 @@ class Journal:
             os.fsync(self._file.fileno())
             self._synced = monotonic()
 
+    def keep_unused(self, folder: Path) -> None:
+        """Writes what earlier runs left and a result did not need beside the answers that it was made from.
+
+        A run with ``--limit``, with another method, or while a disk is missing would else cost the answers of
+        the run before it. Failures are not kept.
+
+        Args:
+            folder: Holds `ANSWERS_FILE`; gets `UNUSED_FILE`, if there are such answers.
+
+        Raises:
+            OSError: The file system refuses.
+        """
+        with (folder / ANSWERS_FILE).open("rb") as file:
+            used = [key for key, _ in _scan(file, failed=True)]
+        lines = self._found.others(np.array(used, dtype=np.uint64))
+        first = next(lines, None)
+        if first is not None:
+            with (folder / UNUSED_FILE).open("xb") as file:
+                file.write(first)
+                file.writelines(lines)
+
     def __enter__(self) -> Self:
         return self
 
@@ -146,6 +171,17 @@ class _Lines:
                 return fields
         return None
 
+    def others(self, keys: NDArray[np.uint64]) -> Iterator[bytes]:
+        """Yields the last line of each key whose first half is not given, sorted by key, but no failures."""
+        last = np.ones(len(self.keys), dtype=bool)
+        last[:-1] = self.keys[1:] != self.keys[:-1]
+        for index in np.flatnonzero(last & ~np.isin(self.keys, keys)):
+            file = self._files[int(self._sources[index])]
+            file.seek(int(self._places[index]))
+            line = file.readline()
+            if "failed" not in (_parsed(line) or {"failed": None}):
+                yield line
+
     def close(self) -> None:
         for file in self._files:
             file.close()
@@ -169,10 +205,18 @@ def _is_failure(line: bytes) -> bool:
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
-        fields = json.loads(line)
-    except ValueError:
+        fields = json.loads(line, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError):
         return None  # damaged by whatever befell the disk
     return fields if isinstance(fields, dict) else None
+
+
+def _finite(text: str) -> float:
+    """Reads a number; what is none was never written, and could not be written again."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"a number must be finite, but got {text}")
+    return value
 
 
 def _numbers(values: array[int]) -> NDArray[np.uint64]:

@@ -41,7 +41,7 @@ class Stage:
     """
 
     def __init__(self, out: Path, *, overwrite: bool, shared: bool = False) -> None:
-        self._out = out.absolute()
+        self._out = out.resolve()  # of a link to a folder, the folder is replaced and not the link
         require_free(self._out, overwrite=overwrite)
         self._out.parent.mkdir(parents=True, exist_ok=True)
         self._folder = hidden_folder(self._out)
@@ -90,15 +90,18 @@ class Stage:
 
 def hidden_folder(out: Path) -> Path:
     """Returns the folder in which an output folder is filled."""
-    return out.absolute().with_name(f".{out.absolute().name}.partial")
+    place = out.resolve()
+    return place.with_name(f".{place.name}.partial")
 
 
 def require_free(out: Path, *, overwrite: bool) -> None:
     """Checks that a result may be put at a place.
 
     Raises:
-        DatasetError: Something else is there, or an earlier result that is not to be replaced.
+        DatasetError: Something else is there, a mount point, or an earlier result that is not to be replaced.
     """
+    if out.resolve().is_mount():
+        raise DatasetError(out, "is a mount point, which no finished folder can replace; name a folder in it")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / SUMMARY).is_file():

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boxmask_client import Answer, Timings
@@ -145,6 +145,29 @@ def test_a_failure_of_an_earlier_result_does_not_hide_the_answer_that_came_after
         assert journal.find(_key("a")) == {"key": _key("a"), "image": "a", "width": 3}
 
 
+def test_earlier_answers_that_a_result_does_not_hold_are_kept_beside_it(file: Path, tmp_path: Path) -> None:
+    result = tmp_path / "result"
+    result.mkdir()
+    earlier = tmp_path / "earlier.jsonl"
+    earlier.write_bytes(_line("a", width=1) + _line("b", width=1) + _line("c", width=1))
+    file.parent.mkdir()
+    file.write_bytes(_line("a", width=2) + _line("d", failed={"kind": "timeout", "message": "late"}))
+    with Journal(file, [earlier]) as journal:
+        journal.add(_line("e"))  # an answer of this run, which is in the result
+        (result / "answers.jsonl").write_bytes(_line("b", width=1) + _line("e"))
+        journal.keep_unused(result)
+    kept = (result / "unused.jsonl").read_bytes().splitlines(keepends=True)
+    assert kept == sorted([_line("a", width=2), _line("c", width=1)])
+
+
+def test_no_file_is_made_where_a_result_holds_every_answer(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "answers.jsonl").write_bytes(_line("a"))
+    for earlier in ([], [tmp_path / "answers.jsonl"]):
+        with Journal(file, earlier) as journal:
+            journal.keep_unused(tmp_path)
+    assert not (tmp_path / "unused.jsonl").exists()
+
+
 def test_two_processes_cannot_write_one_journal(file: Path) -> None:
     imports = "import sys; from pathlib import Path; from boxmask_convert.answers.journal import Journal"
     code = f"{imports}; Journal(Path(sys.argv[1]))"
@@ -192,6 +215,7 @@ def _answers(draw: st.DrawFn) -> tuple[ImageRecord, Answer]:
     return record, answer
 
 
+@settings(deadline=None)  # the first example waits for imports
 @given(_answers())
 def test_an_answer_comes_back_as_it_was(given_answer: tuple[ImageRecord, Answer]) -> None:
     record, answer = given_answer
@@ -231,3 +255,49 @@ def test_fields_of_another_version_are_asked_for_again(change: dict[str, Any], t
     record = ImageRecord("cat", tmp_path / "cat.jpg", (Instance(Box(0, 0, 1, 1), "cat"),))
     fields = {"key": "0", "image": "cat", "width": 1, "height": 1, "model": "", "masks": [{}], **change}
     assert restored(fields, record) is None
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_a_line_with_a_number_that_cannot_be_written_again_is_not_found(file: Path, number: str) -> None:
+    file.parent.mkdir()
+    file.write_bytes(_line("a", width=7).replace(b"7", number.encode()) + _line("b"))
+    with Journal(file) as journal:
+        assert journal.find(_key("a")) is None
+        assert journal.find(_key("b")) is not None
+
+
+def test_a_line_without_a_bottom_is_not_found(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_bytes(_line("a", width="deep").replace(b'"deep"', b"[" * 100_000))
+    with Journal(file) as journal:
+        assert journal.find(_key("a")) is None
+
+
+_SIGNALS = {"certainty": 0.5, "agreement": None, "tightness": 1.0, "fill": 0.5, "parts": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "change_of_mask"),
+    [
+        ({"width": float("inf")}, {}),
+        ({"width": 0}, {}),
+        ({"height": 10**400}, {}),
+        ({"height": "1"}, {}),
+        ({}, {"window": [1, 0, 2, 1]}),
+        ({}, {"window": [0, 0, 1, 1 << 40]}),
+        ({}, {"quality": 1.5}),
+        ({}, {"quality": "0.5"}),
+        ({}, {"signals": {**_SIGNALS, "parts": 0.5}}),
+        ({}, {"signals": {**_SIGNALS, "fill": "much"}}),
+        ({}, {"signals": {**_SIGNALS, "certainty": 2}}),
+        ({}, {"signals": {**_SIGNALS, "rivalry": []}}),
+    ],
+)
+def test_an_answer_that_does_not_fit_the_image_is_asked_for_again(
+    change: dict[str, Any], change_of_mask: dict[str, Any], tmp_path: Path
+) -> None:
+    record = ImageRecord("cat", tmp_path / "cat.jpg", (Instance(Box(0, 0, 1, 1), "cat"),))
+    mask = {"window": [0, 0, 1, 1], "counts": "01", "fallback": "none", "quality": 0.5, "signals": _SIGNALS}
+    whole = {"key": "0", "image": "cat", "width": 3, "height": 2, "model": "", "masks": [mask]}
+    assert isinstance(restored(whole, record), Answer)
+    assert restored({**whole, **change, "masks": [{**mask, **change_of_mask}]}, record) is None

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from boxmask_convert.result.stage import SUMMARY, Stage, hidden_folder
 from boxmask_core.errors import DatasetError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KILLED = """
 import os, signal, sys
@@ -161,3 +158,31 @@ def _in_another_process(out: Path) -> str:
     )
     command = [sys.executable, "-c", script, str(out)]
     return subprocess.run(command, check=False, capture_output=True, text=True).stderr
+
+
+def test_of_a_link_to_a_folder_the_folder_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "large_disk").mkdir()
+    out = tmp_path / "out"
+    out.symlink_to("large_disk")
+    _finished(out, "first")
+    assert out.is_symlink()
+    assert (tmp_path / "large_disk" / "masks" / "a.txt").read_text() == "first"
+    assert _hidden(tmp_path) == []
+
+
+def test_a_link_that_leads_nowhere_yet_is_followed(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.symlink_to("later")
+    _finished(out, "first")
+    assert out.is_symlink()
+    assert (tmp_path / "later" / SUMMARY).is_file()
+
+
+def test_a_mount_point_is_refused_at_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == out)
+    with pytest.raises(DatasetError, match=r"mount point.*name a folder in it"):
+        Stage(out, overwrite=True)
+    assert _hidden(tmp_path) == []
+    _finished(out / "in_it", "first")
