@@ -37,6 +37,8 @@ def read_settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Setti
         parser.error("--engine ray shares the work out by itself: leave out --shard")
     if options.engine == "ray" and options.server is not None:
         parser.error("--engine ray brings its own networks: leave out --server")
+    if not options.refine and options.method != "cfs":
+        parser.error("--no-refine belongs to --method cfs: other methods have no network's mask to keep")
     if bool(options.priority) != (options.overlaps == "priority"):
         parser.error("--overlaps priority and --priority CLASS,... go together")
     if options.void_uncertain is not None and not LIMITS[options.to].overlaps:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from boxmask_convert.answers.keys import answer_keys
 from boxmask_convert.answers.reading import read_ahead
 from boxmask_convert.arguments import add_conversion_options, read_settings
+from boxmask_convert.endings import told_endings
 from boxmask_convert.failures import ERRORS, SOME_FAILED
 from boxmask_convert.losses import refuse_losses
 from boxmask_convert.on_ray.engine import fill_by_ray
@@ -33,11 +33,11 @@ from boxmask_convert.result.summary import Summary, summarise
 from boxmask_convert.result.tally import Tally
 from boxmask_convert.run import Work, run
 from boxmask_convert.shard_run import run_shard
-from boxmask_core.errors import OutputError
+from boxmask_core.errors import DatasetError
 from boxmask_core.locations import location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from boxmask_convert.answers.keys import AnswerKeys
     from boxmask_convert.plan import Plan
@@ -61,8 +61,8 @@ def main(argv: Sequence[str]) -> int:
     settings = read_settings(_parser(), argv)
     refuse_losses(settings)
     plan = make_plan(settings)
-    keys = answer_keys(settings)
-    with _writing(settings.out):
+    with told_endings(settings):
+        keys = answer_keys(settings)
         if settings.shard is not None:
             return run_shard(plan, keys, settings.shard)
         earlier = _earlier(settings)
@@ -109,10 +109,19 @@ def _convert(plan: Plan, keys: AnswerKeys) -> int:
                     sys.stdout.write(f"journal {len(journal)} answers of earlier runs\n")
                 sys.stdout.flush()
                 summary = convert(Work(plan, keys, journal, labeler), stage.root)
+                _require_something(summary, settings)
                 journal.keep_unused(stage.root / JOURNAL)
         stage.commit()
     sys.stdout.write(told_outcome(summary, settings, plan.dataset.notes))
     return SOME_FAILED if summary.failures else 0
+
+
+def _require_something(summary: Summary, settings: Settings) -> None:
+    """Keeps a result from being replaced by nothing: an image folder that is not mounted, for example."""
+    if settings.out.exists() and any(settings.out.iterdir()) and not summary.images_converted:
+        kinds = ", ".join(f"{times} {kind}" for kind, times in summary.failures.items())
+        problem = f"none of its {summary.images} images could be converted ({kinds})"
+        raise DatasetError(settings.data, f"{problem}; {settings.out} is left as it was")
 
 
 def _earlier(settings: Settings) -> Manifest | None:
@@ -137,14 +146,6 @@ def _nothing_to_do(earlier: Manifest, settings: Settings) -> int:
             "--retry-failed asks again\n"
         )
     return SOME_FAILED if earlier.failed else 0
-
-
-@contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(out, error) from error
 
 
 def _parser() -> argparse.ArgumentParser:

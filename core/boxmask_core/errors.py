@@ -181,14 +181,16 @@ class OutputError(BoxmaskError):
     Args:
         out: Where it was to go.
         error: What the system said.
+        kept: A sentence on what is kept of the work; empty where nothing was done yet.
     """
 
-    def __init__(self, out: object, error: OSError) -> None:
-        where = f"{error.filename}: " if error.filename else ""
-        super().__init__(
-            f"{out} cannot be written ({where}{error.strerror or error}); what was answered so far is kept: "
-            "mend that and run the same command again"
+    def __init__(self, out: object, error: OSError, kept: str) -> None:
+        where = f"{error.filename}: " if error.filename and str(error.filename) != str(out) else ""
+        problem = (
+            f"{out} cannot be written ({where}{error.strerror or error}); mend that, or name another place"
         )
+        super().__init__(f"{problem}. {kept}" if kept else problem)
+        self.exit_status = 1 if kept else 2
 
 
 class TooManyFailuresError(BoxmaskError):
@@ -201,9 +203,10 @@ class TooManyFailuresError(BoxmaskError):
     """
 
     def __init__(self, failed: int, most: int, last: str) -> None:
+        images = "1 image" if failed == 1 else f"{failed} images"
         super().__init__(
-            f"{failed} images failed, and --max-errors allows {most}; the last: {last}. What was answered is "
-            "kept: mend the cause, or allow more, and run the same command again"
+            f"{images} failed, and --max-errors allows {most}; the last: {last}. What was answered is kept: "
+            "mend the cause, or allow more, and run the same command again"
         )
 
 

@@ -35,17 +35,19 @@ def test_a_conversion_that_is_killed_leaves_only_a_hidden_folder(
     assert len(list((out / "SegmentationClass").iterdir())) == 3
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("where", ["in-process", "server"])
 def test_an_interrupted_conversion_keeps_its_journal_alone(
-    many_images: Path, tmp_path: Path, bundle: Bundle, server: str, where: str
+    many_images: Path, tmp_path: Path, bundle: Bundle, server: str, where: str, number: signal.Signals
 ) -> None:
     out = tmp_path / "results" / "out"
     source = ("--server", server) if where == "server" else ("--bundle", bundle.root)
     with start("convert", many_images, "--to", "voc", out, *source) as process:
         wait_for_masks(out.parent, process, 3)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, told = process.communicate(timeout=60)
         assert process.returncode == 130
+    assert f"boxmask: interrupted. What was answered is kept beside {out}: the same command goes on" in told
     assert "Traceback" not in told
     assert _names(out.parent) == [".out.partial"]
     assert _names(out.parent / ".out.partial") == ["journal"]
@@ -64,6 +66,8 @@ def test_a_server_that_goes_away_ends_the_conversion_with_a_sentence(
             server.process.send_signal(number)
             _, told = process.communicate(timeout=60)
         assert process.returncode == 3
+    assert f"the server {server.address} cannot be reached" in told
+    assert f"What was answered is kept beside {out}" in told
     assert "UNAVAILABLE" in told
     assert "Traceback" not in told
     assert _names(out.parent / ".out.partial") == ["journal"]

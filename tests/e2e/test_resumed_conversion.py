@@ -14,7 +14,7 @@ import pytest
 from boxmask_convert.answers.journal import UNUSED_FILE
 from boxmask_convert.command import main
 from boxmask_convert.result.stage import hidden_folder
-from boxmask_core.errors import DatasetError, TooManyFailuresError
+from boxmask_core.errors import DatasetError, OutputError, TooManyFailuresError
 from tests.clients.scenes import VocFolder
 
 if TYPE_CHECKING:
@@ -218,3 +218,29 @@ def test_what_failed_is_asked_again_only_when_told(
     assert main(command) == 1  # the failure comes from the journal
     errors = [json.loads(line) for line in (out / "errors.jsonl").read_bytes().splitlines()]
     assert [(error["key"], error["kind"]) for error in errors] == [("good1", "corrupt_image")]
+
+
+def test_a_result_is_not_replaced_by_nothing(data: VocFolder, common: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [*common, "--to", "voc", str(out)]
+    main(command)
+    before = _content(out)
+    pictures = (data.root / "JPEGImages").rename(tmp_path / "unmounted")
+    (data.root / "JPEGImages").mkdir()
+    with pytest.raises(
+        DatasetError, match=r"none of its 6 images could be converted \(6 missing_image\); .* left"
+    ):
+        main(command)
+    assert _content(out) == before
+    (data.root / "JPEGImages").rmdir()
+    pictures.rename(data.root / "JPEGImages")
+    assert main(command) == 0
+    assert _content(out) == before
+    assert not hidden_folder(out).exists()
+
+
+def test_a_place_that_cannot_be_written_is_bad_input(common: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="mend that, or name another place") as caught:
+        main([*common, "--to", "voc", str(tmp_path / "file" / "out")])
+    assert caught.value.exit_status == 2
