@@ -142,7 +142,9 @@ def _what_to_check(path: Path, format_name: str | None) -> tuple[list[str], bool
     readers = [name for name, reader in READERS.items() if reader.recognises(path)]
     if format_name is not None:
         name = checked_format(format_name)
-        by_reader = format_name in READERS and format_name not in COVER_BOXES and format_name in readers
+        # A reader that no check stands in for is asked even where it finds no files of its own: it says so.
+        by_reader = format_name in READERS and format_name not in COVER_BOXES
+        by_reader = by_reader and (format_name in readers or name is None)
         return ([name] if name is not None and (name in found or not by_reader) else []), by_reader
     if not found and not readers:
         raise DatasetError(

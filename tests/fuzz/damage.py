@@ -29,21 +29,26 @@ _numbers = st.builds(
 )
 _places = st.one_of(st.integers(0, _HEADER), st.integers(0, 1 << 20))
 _kinds = st.sampled_from(("set", "insert", "cut", "truncate", "repeat"))
-_damages: SearchStrategy[Damage] = st.tuples(
+damages: SearchStrategy[Damage] = st.tuples(
     _kinds, _places, st.one_of(st.binary(min_size=1, max_size=4), _numbers)
 )
+"""Any of them."""
 
 
 def damaged(whole: Sequence[bytes]) -> SearchStrategy[bytes]:
     """Gives whole bytes with up to six damages; PNG's checksums are mended, more often than not."""
-    return st.builds(_apply, st.sampled_from(whole), st.lists(_damages, max_size=6), st.integers(0, 2))
+    return st.builds(_apply, st.sampled_from(whole), st.lists(damages, max_size=6), st.integers(0, 2))
 
 
 def _apply(data: bytes, damages: list[Damage], mend: int) -> bytes:
-    worn = reduce(
-        lambda data, damage: _KINDS[damage[0]](data, damage[1] % (len(data) or 1), damage[2]), damages, data
-    )
+    worn = reduce(apply_damage, damages, data)
     return with_png_checksums(worn) if mend else worn
+
+
+def apply_damage(data: bytes, damage: Damage) -> bytes:
+    """Returns the bytes with the damage."""
+    kind, place, value = damage
+    return _KINDS[kind](data, place % (len(data) or 1), value)
 
 
 _KINDS: dict[str, Callable[[bytes, int, bytes], bytes]] = {

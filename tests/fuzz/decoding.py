@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from boxmask_core.images import decode, read_header
-from boxmask_core.palette import decode_indexed_png
+from boxmask_core.palette import decode_indexed_png, decode_label_map
 from tests.fuzz.built_images import built_images, built_pngs
 from tests.fuzz.damage import damaged
 from tests.fuzz.samples import whole_images, whole_label_maps
@@ -24,9 +24,12 @@ def _decoded(data: bytes) -> None:
 
 
 def _label_map_decoded(data: bytes) -> None:
+    deep = decode_label_map(data)
+    assert deep.ndim == 2
+    assert deep.dtype in (np.uint8, np.uint16)
     labels = decode_indexed_png(data)
-    assert labels.ndim == 2
     assert labels.dtype == np.uint8
+    assert (labels == deep).all()
 
 
 TARGETS = (

@@ -35,6 +35,7 @@ def whole_label_maps() -> tuple[bytes, ...]:
         _encoded(few, "PNG", bits=2),
         _encoded(indices.convert("1"), "PNG"),
         _encoded(indices.convert("RGB"), "PNG"),
+        _encoded(Image.fromarray(np.asarray(indices).astype(np.uint16) * 256), "PNG"),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.fuzz import decoding, masks, questions, tensors
+from tests.fuzz import datasets, decoding, journals, masks, questions, tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 
 TARGETS: Mapping[str, Target[Any]] = {
     target.name: target
-    for target in (*decoding.TARGETS, *masks.TARGETS, *questions.TARGETS, *tensors.TARGETS)
+    for target in (
+        *decoding.TARGETS,
+        *masks.TARGETS,
+        *questions.TARGETS,
+        *tensors.TARGETS,
+        *datasets.TARGETS,
+        *journals.TARGETS,
+    )
 }
 """By their names."""

@@ -9,6 +9,7 @@ from boxmask_client import Answer, Timings
 from boxmask_convert.failures import Failure, FailureKind
 from boxmask_core.boxes import Window
 from boxmask_core.errors import BoxmaskError
+from boxmask_core.formats.kept_masks import checked_size
 from boxmask_core.grabcut import Fallback, Proposal
 from boxmask_core.instances import InstanceMask
 from boxmask_core.quality import Signals
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from boxmask_core.instances import ImageRecord, Instance
 
+_ALWAYS = ("tightness", "fill")
+_AT_TIMES = ("certainty", "agreement", "separation", "rivalry")
 _NO_TIME = Timings(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -59,17 +62,17 @@ def restored(fields: Mapping[str, Any], record: ImageRecord) -> Answer | Failure
             failed = fields["failed"]
             kind = FailureKind(failed["kind"])
             return Failure(record.key, str(record.path), None, kind, str(failed["message"]))
-        masks = _masks(fields["masks"], record.instances)
+        width, height = checked_size(fields["width"], fields["height"])
         return Answer(
-            width=int(fields["width"]),
-            height=int(fields["height"]),
-            masks=masks,
+            width=width,
+            height=height,
+            masks=_masks(fields["masks"], record.instances, (width, height)),
             label_map=None,
             class_names=(),
             timings=_NO_TIME,
             model_digest=str(fields["model"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, BoxmaskError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, BoxmaskError):
         return None
 
 
@@ -84,17 +87,39 @@ def _mask_fields(mask: InstanceMask) -> dict[str, Any]:
     }
 
 
-def _masks(fields: Sequence[Mapping[str, Any]], instances: Sequence[Instance]) -> tuple[InstanceMask, ...]:
-    return tuple(_mask(each, instance) for each, instance in zip(fields, instances, strict=True))
+def _masks(
+    fields: Sequence[Mapping[str, Any]], instances: Sequence[Instance], size: tuple[int, int]
+) -> tuple[InstanceMask, ...]:
+    return tuple(_mask(each, instance, size) for each, instance in zip(fields, instances, strict=True))
 
 
-def _mask(fields: Mapping[str, Any], instance: Instance) -> InstanceMask:
+def _mask(fields: Mapping[str, Any], instance: Instance, size: tuple[int, int]) -> InstanceMask:
     window = Window(*fields["window"])
+    if window != instance.box.clipped(*size).window().clipped(*size):
+        raise ValueError("a mask lies where its box does, and this one does not")
     pixels = decode_rle(fields["counts"].encode(), window.height, window.width)
     signals = fields["signals"]
     return InstanceMask(
         instance,
         Proposal(window, pixels, Fallback(fields["fallback"])),
-        float(fields["quality"]),
-        None if signals is None else Signals(**signals),
+        _share(fields["quality"]),
+        None if signals is None else _signals(signals),
     )
+
+
+def _signals(fields: Mapping[str, Any]) -> Signals:
+    signals = Signals(**fields)
+    if type(signals.parts) is not int or signals.parts < 0:
+        raise ValueError(f"parts must be a number of parts, but got {signals.parts!r}")
+    for name in _ALWAYS:
+        _share(fields[name])
+    for name in _AT_TIMES:
+        if fields.get(name) is not None:
+            _share(fields[name])
+    return signals
+
+
+def _share(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"expected a number between 0 and 1, but got {value!r}")
+    return float(value)

@@ -121,7 +121,7 @@ def _errors(folder: Path) -> list[dict[str, Any]]:
     file = folder / ERRORS
     try:
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(file, f"cannot be read: {error}") from error
     return [line for line in lines if isinstance(line, dict)]
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boxmask_core.checks import rules
+from boxmask_core.checks.maps import told_names
 from boxmask_core.checks.shapes import check_corners, check_ring, size_of
 from boxmask_core.errors import DatasetError, InvalidInputError
 from boxmask_core.formats.file_tree import files_below
 from boxmask_core.formats.image_places import portable
 from boxmask_core.formats.json_files import kind_of_json, load_json
+from boxmask_core.formats.keys import text_lines
 from boxmask_core.formats.labelme_masks import FOLDER, LABELS
 from boxmask_core.palette import decode_indexed_png
 
@@ -34,7 +36,7 @@ def check_labelme(path: Path, examination: Examination) -> None:
     """Checks every JSON file of LabelMe's below a folder, one in memory at a time."""
     root = path if path.is_dir() else path.parent
     base = root / FOLDER if (root / FOLDER).is_dir() else root
-    labels = _labels(root / LABELS)
+    labels = _labels(root / LABELS, examination)
     found = 0
     names = files_below(base, (".json",)) if path.is_dir() else iter([path.name])
     for name in names:
@@ -46,9 +48,12 @@ def check_labelme(path: Path, examination: Examination) -> None:
         examination.findings.add(rules.MISSING_FILE, str(base / "*.json"), "a file of LabelMe's")
 
 
-def _labels(file: Path) -> frozenset[str] | None:
-    """Returns the labels that a list allows, or None where there is no list."""
-    return frozenset(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else None
+def _labels(file: Path, examination: Examination) -> frozenset[str] | None:
+    """Returns the labels that a list allows, or None where there is no list that can be read."""
+    if not file.is_file():
+        return None
+    names = told_names(lambda: text_lines(file), examination.findings)
+    return None if names is None else frozenset(names)
 
 
 def _check_file(base: Path, name: str, labels: frozenset[str] | None, examination: Examination) -> None:

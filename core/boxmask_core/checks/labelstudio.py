@@ -184,7 +184,7 @@ def _check_value(value: Mapping[str, Any], size: Size | None, findings: Findings
 def _check_points(values: object, findings: Findings, where: str) -> None:
     try:
         points = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         points = np.zeros(0)
     if points.ndim != 2 or points.shape[1] != 2:
         findings.add(rules.BAD_POLYGON, where, "expected points [x, y] in percent")

@@ -10,12 +10,12 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from boxmask_core.checks import rules
-from boxmask_core.errors import InvalidImageError, InvalidMaskError
+from boxmask_core.errors import DatasetError, InvalidImageError, InvalidMaskError
 from boxmask_core.images import DECODER_ERRORS
 from boxmask_core.palette import MAX_PIXELS, decode_label_map, voc_palette, void_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -84,6 +84,15 @@ def open_colours(file: Path, findings: Findings) -> NDArray[np.uint8] | None:
     except DECODER_ERRORS as error:
         findings.add(rules.UNREADABLE_FILE, str(file), str(error))
     return None
+
+
+def told_names(read: Callable[[], tuple[str, ...] | None], findings: Findings) -> tuple[str, ...] | None:
+    """Returns what reads the class names; None also where they cannot be read, which is a finding then."""
+    try:
+        return read()
+    except DatasetError as error:
+        findings.add(rules.UNREADABLE_FILE, str(error.where), error.problem)
+        return None
 
 
 def check_palette(found: LabelMap, indices: Collection[int], findings: Findings, where: str) -> None:

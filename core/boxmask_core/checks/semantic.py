@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from boxmask_core.checks import rules
-from boxmask_core.checks.maps import open_map
+from boxmask_core.checks.maps import open_map, told_names
 from boxmask_core.checks.yolo_config import config_names, read_config
 from boxmask_core.formats.cityscapes_masks import FOLDER
 from boxmask_core.formats.class_names import written_class_names
 from boxmask_core.formats.file_tree import files_below
-from boxmask_core.formats.image_places import image_of_key
+from boxmask_core.formats.image_places import exists, image_of_key
 from boxmask_core.palette import VOID
 
 if TYPE_CHECKING:
@@ -36,10 +36,12 @@ def check_semantic(root: Path, examination: Examination) -> None:
     names = config_names(config)
     if not names:
         examination.findings.add(rules.MISSING_FIELD, str(root / "data.yaml"), "names")
-    masks_dir = str(config.get("masks_dir") or "masks")
+    told = config.get("masks_dir")
+    masks_dir = told if isinstance(told, str) and told else "masks"
     folder = root / masks_dir
-    if not folder.is_dir():
+    if not (exists(folder) and folder.is_dir()):
         examination.findings.add(rules.MISSING_FILE, str(folder))
+        return
     for name in files_below(folder, (".png",)):
         found = open_map(folder / name, examination.findings)
         if found is None:
@@ -60,7 +62,7 @@ def check_semantic(root: Path, examination: Examination) -> None:
 def check_cityscapes(root: Path, examination: Examination) -> None:
     """Checks pairs of label ids and instance ids, one pair in memory at a time."""
     findings = examination.findings
-    names = written_class_names(root)
+    names = told_names(lambda: written_class_names(root), findings)
     if names is None:
         examination.notes.append("no class_names.txt names the classes: label ids are not checked")
     base = root / FOLDER if (root / FOLDER).is_dir() else root

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from boxmask_core.checks import rules
-from boxmask_core.checks.maps import check_palette, open_map
+from boxmask_core.checks.maps import check_palette, open_map, told_names
 from boxmask_core.formats.class_names import CLASS_NAMES
 from boxmask_core.formats.file_tree import files_below
 from boxmask_core.formats.image_places import image_of_key
+from boxmask_core.formats.keys import text_lines
 from boxmask_core.formats.voc import VOC_CLASSES
 from boxmask_core.palette import BACKGROUND
 
@@ -31,7 +32,7 @@ _LABEL_MAP: Final = "labelmap.txt"
 def check_voc(root: Path, examination: Examination) -> None:
     """Checks the label maps of a VOC folder, one image in memory at a time."""
     findings = examination.findings
-    names = _class_names(root)
+    names = told_names(lambda: _class_names(root), findings)
     own_colours = (root / _LABEL_MAP).is_file()
     if names is None:
         examination.notes.append(f"no {CLASS_NAMES} names the classes: indices are not checked")
@@ -106,9 +107,9 @@ def _objects(
 def _class_names(root: Path) -> tuple[str, ...] | None:
     """Returns the names by index, the background's first, or None where nothing tells them."""
     if (root / CLASS_NAMES).is_file():
-        return tuple((root / CLASS_NAMES).read_text(encoding="utf-8").splitlines())
+        return text_lines(root / CLASS_NAMES)
     if (root / _LABEL_MAP).is_file():
-        lines = (root / _LABEL_MAP).read_text(encoding="utf-8").splitlines()
+        lines = text_lines(root / _LABEL_MAP)
         return tuple(line.split(":")[0] for line in lines if line.strip() and not line.startswith("#"))
     if (root / "ImageSets" / "Segmentation").is_dir():
         return (BACKGROUND, *VOC_CLASSES)

@@ -25,7 +25,7 @@ def read_config(root: Path, findings: Findings) -> Mapping[str, Any] | None:
     except FileNotFoundError:
         findings.add(rules.MISSING_FILE, str(file))
         return None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         findings.add(rules.UNREADABLE_FILE, str(file), str(error))
         return None
     if not isinstance(config, dict):
@@ -35,11 +35,14 @@ def read_config(root: Path, findings: Findings) -> Mapping[str, Any] | None:
 
 
 def config_names(config: Mapping[str, Any]) -> dict[int, str]:
-    """Returns class names by index; empty where there are none, or an index is no number."""
+    """Returns class names by index; empty where there are none or they break their rules."""
     names = config.get("names")
     if isinstance(names, list):
-        return {index: str(name) for index, name in enumerate(names)}
+        names = dict(enumerate(names))
+    # What aliases nest in one another can be endless as a text.
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        return {}
     try:
-        return {int(index): str(name) for index, name in names.items()} if isinstance(names, dict) else {}
+        return {int(index): name for index, name in names.items()}
     except ValueError:
         return {}

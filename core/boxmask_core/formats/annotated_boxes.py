@@ -71,7 +71,7 @@ def is_turned(degrees: object) -> bool:
         return False
     try:
         return float(degrees) % _FULL_TURN != 0  # type: ignore[arg-type]  # whatever JSON or XML holds
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return True
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from boxmask_core.atomic import write_bytes_atomically
 from boxmask_core.errors import DatasetError
+from boxmask_core.formats.keys import text_lines
 from boxmask_core.palette import BACKGROUND
 
 if TYPE_CHECKING:
@@ -54,8 +55,11 @@ def written_class_names(folder: Path) -> tuple[str, ...] | None:
 
     Returns:
         Names by class index, the background's first, or None where there are none.
+
+    Raises:
+        DatasetError: They cannot be read.
     """
     for place in (folder, folder.parent):
         if (file := place / CLASS_NAMES).is_file():
-            return tuple(file.read_text(encoding="utf-8").splitlines())
+            return text_lines(file)
     return None

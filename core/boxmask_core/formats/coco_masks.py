@@ -19,7 +19,7 @@ from boxmask_core.formats.closing import BRIDGED_HOLES
 from boxmask_core.formats.cvat_rle import pixels_of_runs
 from boxmask_core.formats.edge_rings import edge_polygons, filled_rings
 from boxmask_core.formats.interface import PLAIN
-from boxmask_core.formats.kept_masks import MASK_ERRORS, mask_bounds, read_flags, restored_mask
+from boxmask_core.formats.kept_masks import MASK_ERRORS, checked_size, mask_bounds, read_flags, restored_mask
 from boxmask_core.formats.line_journal import LineJournal, compact_json, separator
 from boxmask_core.formats.whole_masks import WholeMaskWriter
 from boxmask_core.rle import decode_rle, encode_rle
@@ -171,16 +171,16 @@ class CocoMasks:
         self._file = path / INSTANCES if path.is_dir() else path
         try:
             content = json.loads(self._file.read_bytes())
-            self.class_names = tuple(entry["name"] for entry in content["categories"])
+            self.class_names = tuple(_text(entry["name"]) for entry in content["categories"])
             self._categories = {entry["id"]: entry["name"] for entry in content["categories"]}
             self.images = tuple(
-                CocoImage(entry["id"], entry["file_name"], entry["width"], entry["height"])
+                CocoImage(entry["id"], _text(entry["file_name"]), entry["width"], entry["height"])
                 for entry in content["images"]
             )
             self._annotations: dict[int, list[Mapping[str, Any]]] = {image.id: [] for image in self.images}
             for annotation in content["annotations"]:
                 self._annotations[annotation["image_id"]].append(annotation)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DatasetError(self._file, f"cannot be read as COCO masks: {error!r}") from error
 
     def masks(self, image: CocoImage) -> list[InstanceMask]:
@@ -199,8 +199,8 @@ class CocoMasks:
         return [self._decoded(annotation, image) for annotation in self._annotations[image.id]]
 
     def _decoded(self, annotation: Mapping[str, Any], image: CocoImage) -> InstanceMask:
-        size = (image.width, image.height)
         try:
+            size = checked_size(image.width, image.height)
             fields = {name: annotation[name] for name in _KEPT if name in annotation}
             fields.setdefault("source_id", annotation.get("id", ""))
             if "box" in annotation:
@@ -213,6 +213,12 @@ class CocoMasks:
         except MASK_ERRORS as error:
             problem = f"annotation {annotation.get('id')} cannot be read as a mask: {error!r}"
             raise DatasetError(self._file, problem) from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a name must be a text, but got {value!r}")
+    return value
 
 
 def _pixels(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_]:

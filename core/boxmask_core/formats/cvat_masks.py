@@ -19,6 +19,7 @@ from boxmask_core.formats.cvat_rle import pixels_of_runs, row_runs
 from boxmask_core.formats.interface import PLAIN
 from boxmask_core.formats.kept_masks import (
     MASK_ERRORS,
+    checked_size,
     cropped,
     flag_fields,
     kept_fields,
@@ -110,6 +111,7 @@ def read_cvat_masks(path: Path) -> Iterator[MaskedImage]:
             size = declared_size(element)
             if size is None:
                 raise ValueError("no width and height")
+            checked_size(*size)
             masks = tuple(_read(mask, size) for mask in element.findall("mask"))
         except MASK_ERRORS as error:
             raise DatasetError(file, f"image {name!r} cannot be read as masks: {error!r}") from error

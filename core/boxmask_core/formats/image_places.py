@@ -34,6 +34,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def exists(path: Path) -> bool:
+    """Says whether there is such a file or folder; a name that the system refuses is none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def image_of_key(folder: Path, key: str) -> Path:
     """Returns the image ``KEY.suffix`` in a folder, or ``KEY.jpg`` where there is none."""
     return first_file(places_of_key(folder, key)) or folder / f"{key}.jpg"

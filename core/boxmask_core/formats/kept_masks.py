@@ -15,6 +15,7 @@ from boxmask_core.boxes import Box, Window
 from boxmask_core.errors import InvalidInputError
 from boxmask_core.grabcut import Fallback, Proposal, filled_box
 from boxmask_core.instances import Flags, Instance, InstanceMask
+from boxmask_core.palette import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FLAGS = ("difficult", "truncated", "occluded", "crowd")
-MASK_ERRORS = (KeyError, TypeError, ValueError, AttributeError, LookupError, InvalidInputError)
+MASK_ERRORS = (TypeError, ValueError, AttributeError, LookupError, OverflowError, InvalidInputError)
 """What reading a mask raises where the file breaks its format."""
 
 
@@ -66,6 +67,23 @@ def read_flags(fields: Mapping[str, Any]) -> Flags:
     return Flags(**{name: bool(fields.get(name)) for name in _FLAGS})
 
 
+def checked_size(width: object, height: object) -> tuple[int, int]:
+    """Returns ``(width, height)`` as a file declares them: masks as large as that are going to be made.
+
+    Args:
+        width: Width of the image, pixels.
+        height: Height of the image, pixels.
+
+    Raises:
+        ValueError: They are no positive integers, or no mask has so many pixels.
+    """
+    if not isinstance(width, int) or not isinstance(height, int) or min(width, height) <= 0:
+        raise ValueError(f"width and height must be positive integers, but got {width!r} and {height!r}")
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels are more than the {MAX_PIXELS} of a mask")
+    return width, height
+
+
 def restored_mask(
     pixels: NDArray[np.bool_],
     x: int,
@@ -90,12 +108,17 @@ def restored_mask(
         ValueError: The mask lies outside the image, or it has neither a pixel nor a box; other members of
             `MASK_ERRORS` where a field breaks its rule.
     """
+    quality = float(fields.get("quality", 1.0))
+    if not isinstance(class_name, str):
+        raise ValueError(f"a class must be a text, but got {class_name!r}")
+    if not 0 <= quality <= 1:
+        raise ValueError(f"a quality must lie between 0 and 1, but got {quality}")
     full = placed(pixels, x, y, size)
     box = Box(*map(float, fields["source_box"])) if "source_box" in fields else _box_of(full)
     window = filled_box(size, box).window
     proposal = Proposal(window, full[window.slices()], Fallback(fields.get("fallback", Fallback.NONE)))
     instance = Instance(box, class_name, flags, str(fields.get("source_id", "")))
-    return InstanceMask(instance, proposal, float(fields.get("quality", 1.0)))
+    return InstanceMask(instance, proposal, quality)
 
 
 def placed(pixels: NDArray[np.bool_], x: int, y: int, size: tuple[int, int]) -> NDArray[np.bool_]:

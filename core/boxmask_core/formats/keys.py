@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,14 @@ def checked_key(key: str, where: object) -> str:
         where: The file that names it, for the message.
 
     Raises:
-        DatasetError: The key is empty, absolute or leads out of its folder.
+        DatasetError: The key is empty, absolute or leads out of its folder, or no file can have its name.
     """
+    try:
+        os.fsencode(key)
+    except UnicodeEncodeError as error:  # JSON can hold half of a pair of surrogates
+        raise DatasetError(
+            where, f"an image must have a name that a file can have, but got {key!r}"
+        ) from error
     parts = PurePosixPath(key).parts
     if not parts or parts[0] == "/" or ".." in parts or "\0" in key:
         raise DatasetError(where, f"an image must lie inside the image folder, but got {key!r}")
@@ -35,7 +42,7 @@ def key_of(file_name: str, where: object) -> str:
         where: The file that names it, for the message.
 
     Raises:
-        DatasetError: The name is empty, absolute or leads out of its folder.
+        DatasetError: As of `checked_key`.
     """
     return PurePosixPath(checked_key(file_name, where)).with_suffix("").as_posix()
 
@@ -58,8 +65,16 @@ def listed_lines(file: Path) -> tuple[str, ...]:
     Raises:
         DatasetError: It cannot be read.
     """
+    return tuple(line.strip() for line in text_lines(file) if line.strip())
+
+
+def text_lines(file: Path) -> tuple[str, ...]:
+    """Returns all lines of a text file in UTF-8, without their ends.
+
+    Raises:
+        DatasetError: It cannot be read.
+    """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        return tuple(file.read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(file, f"cannot be read: {error}") from error
-    return tuple(line.strip() for line in lines if line.strip())

@@ -22,6 +22,7 @@ from boxmask_core.formats.interface import PLAIN
 from boxmask_core.formats.json_files import load_json
 from boxmask_core.formats.kept_masks import (
     MASK_ERRORS,
+    checked_size,
     cropped,
     flag_fields,
     kept_fields,
@@ -137,7 +138,7 @@ def read_labelme_masks(folder: Path) -> Iterator[MaskedImage]:
     for key, file in sorted(keyed.items()):
         content = load_json(file)
         try:
-            size = (int(content["imageWidth"]), int(content["imageHeight"]))
+            size = checked_size(int(content["imageWidth"]), int(content["imageHeight"]))
             masks = tuple(_read(shapes, size) for shapes in _instances(content["shapes"]))
             name = file.relative_to(root).with_name(base_name(content["imagePath"])).as_posix()
         except MASK_ERRORS as error:

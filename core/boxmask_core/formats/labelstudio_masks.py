@@ -25,6 +25,7 @@ from boxmask_core.formats.interface import PLAIN
 from boxmask_core.formats.json_files import load_json
 from boxmask_core.formats.kept_masks import (
     MASK_ERRORS,
+    checked_size,
     flag_fields,
     full_mask,
     kept_fields,
@@ -161,11 +162,14 @@ def read_labelstudio_masks(path: Path) -> Iterator[MaskedImage]:
         DatasetError: The file breaks the format, or a result is no mask.
     """
     file = path / TASKS if path.is_dir() else path
-    for number, task in enumerate(load_json(file)):
+    tasks = load_json(file)
+    if not isinstance(tasks, list):
+        raise DatasetError(file, f"must hold a list of tasks, but got {type(tasks).__name__}")
+    for number, task in enumerate(tasks):
         try:
             query = urlsplit(task["data"]["image"]).query
             (name,) = parse_qs(query, errors="surrogatepass", strict_parsing=True)["d"]
-            size = (int(task["meta"]["width"]), int(task["meta"]["height"]))
+            size = checked_size(int(task["meta"]["width"]), int(task["meta"]["height"]))
             answers = task.get("annotations") or task["predictions"]
             masks = tuple(_read(result, size) for result in answers[0]["result"])
         except MASK_ERRORS as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from boxmask_core.errors import DatasetError
 from boxmask_core.formats.annotated_boxes import four_numbers, read_box, told_apart, truth
-from boxmask_core.formats.image_places import image_of_key, upright_size
+from boxmask_core.formats.image_places import image_of_key, is_file, upright_size
 from boxmask_core.formats.interface import RecordError
 from boxmask_core.formats.keys import checked_key
 from boxmask_core.formats.row_index import RowIndex
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _REQUIRED = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
 _SPLITS = ("train", "validation", "test")
+_SHOWN = 60
 _LIST_ITEM_LIMIT = 10
 _HEAD_BYTES = 4096
 
@@ -77,7 +78,7 @@ class OpenImagesDataset:
             width, height = upright_size(image)
         except DatasetError as error:
             return RecordError(identity, self._file, f"{error.where}: {error.problem}")
-        rows = [_fields(line, self._columns) for line in lines]
+        rows = [_fields(line, self._columns, self._file) for line in lines]
         instances, issues = told_apart(
             self._instance(row, str(index), width, height) for index, row in enumerate(rows)
         )
@@ -144,7 +145,7 @@ def _filled(index: RowIndex, file: Path, columns: Sequence[str]) -> frozenset[st
     with file.open("rb") as opened:
         offset = len(opened.readline())
         for line in opened:
-            row = _fields(line, columns)
+            row = _fields(line, columns, file)
             of = row.get("ImageID", "")
             if of != identity:
                 index.add(identity, start, count)
@@ -158,8 +159,12 @@ def _filled(index: RowIndex, file: Path, columns: Sequence[str]) -> frozenset[st
     return frozenset(labels - {""})
 
 
-def _fields(line: bytes, columns: Sequence[str]) -> Mapping[str, str]:
-    values = next(csv.reader([line.decode("utf-8", errors="replace").rstrip("\r\n")]), [])
+def _fields(line: bytes, columns: Sequence[str], file: Path) -> Mapping[str, str]:
+    text = line.decode("utf-8", errors="replace").rstrip("\r\n")
+    try:
+        values = next(csv.reader([text]), [])
+    except csv.Error as error:
+        raise DatasetError(file, f"the line {text[:_SHOWN]!r} cannot be read as CSV: {error}") from error
     return dict(zip(columns, values, strict=False))
 
 
@@ -184,7 +189,7 @@ def _image_root(file: Path, identity: str) -> Path:
     split = next((name for name in _SPLITS if name in file.stem.split("-")), "")
     places = [base / split, base / "images" / split, base / "images", base / "data", base]
     folders = [folder for folder in places if folder.is_dir() and folder != base] + [base]
-    holding = (folder for folder in folders if identity and image_of_key(folder, identity).is_file())
+    holding = (folder for folder in folders if identity and is_file(image_of_key(folder, identity)))
     return next(holding, folders[0])
 
 

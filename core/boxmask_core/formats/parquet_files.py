@@ -48,7 +48,7 @@ def parquet_rows(file: Path, columns: Collection[str] | None = None) -> Iterator
             wanted = known if columns is None else [name for name in known if name in columns]
             for batch in opened.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted, use_threads=False):
                 yield from batch.to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:  # a text may be no UTF-8
         raise DatasetError(file, f"cannot be read as Parquet: {error}") from error
 
 

@@ -16,6 +16,7 @@ from boxmask_core.errors import DatasetError
 from boxmask_core.formats.interface import PLAIN
 from boxmask_core.formats.kept_masks import (
     MASK_ERRORS,
+    checked_size,
     flag_fields,
     full_mask,
     kept_fields,
@@ -125,7 +126,9 @@ def read_parquet_masks(path: Path) -> Iterator[MaskedImage]:
     file = path / METADATA if path.is_dir() else path
     for row in parquet_rows(file):
         try:
-            name, size = row["file_name"], (row["width"], row["height"])
+            name, size = row["file_name"], checked_size(row["width"], row["height"])
+            if not isinstance(name, str):
+                raise ValueError("no file_name")
             columns = row["objects"]
             entries = [
                 dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)

@@ -17,7 +17,7 @@ from boxmask_core.boxes import Box
 from boxmask_core.errors import DatasetError, InvalidBoxError
 from boxmask_core.formats.annotated_boxes import shared_key, told_apart
 from boxmask_core.formats.file_tree import files_below
-from boxmask_core.formats.image_places import common_folder, is_file, upright_size
+from boxmask_core.formats.image_places import common_folder, exists, is_file, upright_size
 from boxmask_core.formats.interface import RecordError
 from boxmask_core.formats.keys import key_of, listed_lines
 from boxmask_core.formats.packed_strings import PackedStrings
@@ -117,7 +117,7 @@ def _load(file: Path) -> Mapping[str, Any]:
     try:
         # BaseLoader keeps every scalar a string: a class called "no" stays "no".
         config = yaml.load(file.read_bytes(), Loader=yaml.BaseLoader)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise DatasetError(file, f"cannot be read as YAML: {error}") from error
     if not isinstance(config, dict):
         raise DatasetError(file, "must hold the keys names and train, val or test")
@@ -126,14 +126,17 @@ def _load(file: Path) -> Mapping[str, Any]:
 
 def _names(config: Mapping[str, Any], file: Path) -> Mapping[int, str]:
     names = config.get("names")
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict):
+        raise DatasetError(file, "names must be a list of class names, or a map from class index to name")
+    # What aliases nest in one another can be endless as a text, so nothing but a text becomes one.
+    if not all(isinstance(name, str) for name in names.values()):
+        raise DatasetError(file, "every class name must be a text, but one is a list or a map")
     try:
-        if isinstance(names, list):
-            return {index: str(name) for index, name in enumerate(names)}
-        if isinstance(names, dict):
-            return {int(index): str(name) for index, name in names.items()}
+        return {int(index): name for index, name in names.items() if name}
     except ValueError as error:
         raise DatasetError(file, f"the keys of names must be class indices: {error}") from error
-    raise DatasetError(file, "names must be a list of class names, or a map from class index to name")
 
 
 def _sources(config: Mapping[str, Any], file: Path, split: str | None) -> list[Path]:
@@ -161,9 +164,12 @@ def _entries(config: Mapping[str, Any], split: str) -> list[str]:
 
 def _resolved(entry: str, config: Mapping[str, Any], file: Path) -> Path | None:
     """Looks below ``path``, then beside the file, then there without ``../`` in front (Roboflow)."""
-    root = file.parent / str(config.get("path", "."))
+    below = config.get("path", ".")
+    if not isinstance(below, str):
+        raise DatasetError(file, "path must be the name of a folder, but it is a list or a map")
+    root = file.parent / below
     candidates = [root / entry, file.parent / entry, file.parent / entry.removeprefix("../")]
-    return next((Path(normpath(path)) for path in candidates if path.exists()), None)
+    return next((Path(normpath(path)) for path in candidates if exists(path)), None)
 
 
 def _images(source: Path) -> Iterable[str]:

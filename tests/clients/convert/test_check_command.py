@@ -473,3 +473,10 @@ def test_people_are_told_the_count_and_the_first_examples(
     assert told.endswith("result  6 problems\n")
     assert main([str(conversions["coco"])]) == 0
     assert capsys.readouterr().out.endswith("result  nothing wrong\n")
+
+
+@pytest.mark.parametrize("name", ["kitti", "openimages", "imagefolder"])
+def test_a_named_format_that_is_not_there_is_refused_and_not_called_clean(tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(DatasetError):
+        main([str(tmp_path), "--from", name])

@@ -99,3 +99,55 @@ def test_a_file_that_is_cut_anywhere_is_unreadable(tmp_path: Path, make_mask: Ma
         examination = Examination()
         CHECKS[checked_format(target) or ""](tmp_path, examination)
         assert any(found.rule.name == "unreadable_file" for found in examination.findings)
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [("voc", "class_names.txt"), ("cityscapes", "class_names.txt"), ("labelme", "labels.txt")],
+)
+def test_names_that_are_no_text_are_found(
+    tmp_path: Path, make_mask: MakeMask, target: str, name: str
+) -> None:
+    with WRITERS[target](tmp_path, NAMES) as writer:
+        writer.write(cat_and_dog(make_mask))
+    assert (tmp_path / name).is_file()
+    (tmp_path / name).write_bytes(b"cat\n\xff\n")
+    examination = Examination()
+    CHECKS[target](tmp_path, examination)
+    assert [found.rule.name for found in examination.findings if found.rule.severity == "error"] == [
+        "unreadable_file"
+    ]
+
+
+@pytest.mark.parametrize("field", ["names", "masks_dir"])
+def test_yaml_without_a_bottom_is_no_names_and_no_folder(
+    tmp_path: Path, make_mask: MakeMask, field: str
+) -> None:
+    with WRITERS["semantic"](tmp_path, NAMES) as writer:
+        writer.write(cat_and_dog(make_mask))
+    config = (tmp_path / "data.yaml").read_text()
+    endless = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10) if i else 'x'}]\n" for i in range(20))
+    (tmp_path / "data.yaml").write_text(f"{endless}{config}{field}: *a19\n")
+    examination = Examination()
+    CHECKS["semantic"](tmp_path, examination)
+    assert (examination.findings.errors > 0) == (field == "names")
+
+
+def test_a_folder_of_masks_that_the_system_refuses_is_missing(tmp_path: Path, make_mask: MakeMask) -> None:
+    with WRITERS["semantic"](tmp_path, NAMES) as writer:
+        writer.write(cat_and_dog(make_mask))
+    (tmp_path / "data.yaml").write_text(f"names: [cat, dog]\nmasks_dir: {'x' * 300}\n")
+    examination = Examination()
+    CHECKS["semantic"](tmp_path, examination)
+    assert [found.rule.name for found in examination.findings] == ["missing_file"]
+
+
+def test_a_corner_that_no_float_holds_is_a_bad_polygon(tmp_path: Path, make_mask: MakeMask) -> None:
+    with WRITERS["labelstudio-polygons"](tmp_path, NAMES) as writer:
+        writer.write(cat_and_dog(make_mask))
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    tasks[0]["predictions"][0]["result"][0]["value"]["points"][0][0] = 10**400
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    examination = Examination()
+    CHECKS["labelstudio"](tmp_path, examination)
+    assert "bad_polygon" in [found.rule.name for found in examination.findings]
