@@ -25,7 +25,7 @@ _MAX_CHUNKS = 7  # 35 bits: more than any run of an image that fits in memory
 
 def encode_rle(mask: NDArray[np.bool_]) -> bytes:
     """Returns the compressed ``counts`` of a bool mask, ``(H, W)``."""
-    counts = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"]
+    counts = coco_mask.encode(np.asfortranarray(mask).view(np.uint8))["counts"]
     return counts if isinstance(counts, bytes) else counts.encode("ascii")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields as fields_of
 from typing import TYPE_CHECKING, Any
 
 from boxmask_client import Answer, Timings
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _ALWAYS = ("tightness", "fill")
 _AT_TIMES = ("certainty", "agreement", "separation", "rivalry")
+_SIGNALS = tuple(field.name for field in fields_of(Signals))
 _NO_TIME = Timings(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -83,7 +84,7 @@ def _mask_fields(mask: InstanceMask) -> dict[str, Any]:
         "counts": encode_rle(mask.proposal.mask).decode("ascii"),
         "fallback": str(mask.proposal.fallback),
         "quality": mask.quality,
-        "signals": None if mask.signals is None else asdict(mask.signals),
+        "signals": None if mask.signals is None else {name: getattr(mask.signals, name) for name in _SIGNALS},
     }
 
 

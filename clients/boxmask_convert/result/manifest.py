@@ -82,7 +82,7 @@ class RecordDigest:
         known += [[each.box, each.kind, each.message] for each in keyed.prepared.failures]
         if not isinstance(record, RecordError):
             # Boxes as they are asked about are in the key, but not how the dataset gave them.
-            known += [[each.id, repr(each.box), asdict(each.flags)] for each in record.instances]
+            known += [[each.id, repr(each.box), repr(each.flags)] for each in record.instances]
         self._digest.update(json.dumps(known).encode() + b"\n")
 
     def hexdigest(self) -> str:

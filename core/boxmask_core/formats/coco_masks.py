@@ -20,7 +20,7 @@ from boxmask_core.formats.cvat_rle import pixels_of_runs
 from boxmask_core.formats.edge_rings import edge_polygons, filled_rings
 from boxmask_core.formats.interface import PLAIN
 from boxmask_core.formats.kept_masks import MASK_ERRORS, checked_size, mask_bounds, read_flags, restored_mask
-from boxmask_core.formats.line_journal import LineJournal, compact_json, separator
+from boxmask_core.formats.line_journal import LineJournal, compact_json, separator, with_ids
 from boxmask_core.formats.whole_masks import WholeMaskWriter
 from boxmask_core.rle import decode_rle, encode_rle
 
@@ -81,7 +81,7 @@ class CocoMaskWriter(WholeMaskWriter):
         """
         annotations = [self._annotation(mask, image) for _, mask in self.filled(image)]
         fields = {"file_name": image.file_name, "width": image.width, "height": image.height}
-        self._journal.add(image.key, {"image": fields, "annotations": annotations})
+        self._journal.add_objects(image.key, [fields, *annotations])
         return ()
 
     def close(self) -> None:
@@ -128,15 +128,15 @@ class CocoMaskWriter(WholeMaskWriter):
         categories = [{"id": index, "name": name} for name, index in self._categories.items()]
         file.write(b'{"info":{"description":"masks made from boxes by boxmask"},"licenses":[],')
         file.write(b'"categories":' + compact_json(categories) + b',"images":[')
-        for image_id, line in enumerate(self._journal.lines(), start=1):
-            file.write(separator(image_id) + compact_json({"id": image_id, **line["image"]}))
+        for image_id, (image, *_) in enumerate(self._journal.objects(), start=1):
+            file.write(separator(image_id) + with_ids(image, id=image_id))
         file.write(b'],"annotations":[')
         annotation_id = 0
-        for image_id, line in enumerate(self._journal.lines(), start=1):
-            for annotation in line["annotations"]:
+        for image_id, (_, *of_image) in enumerate(self._journal.objects(), start=1):
+            for annotation in of_image:
                 annotation_id += 1
-                fields = {"id": annotation_id, "image_id": image_id, **annotation}
-                file.write(separator(annotation_id) + compact_json(fields))
+                fields = with_ids(annotation, id=annotation_id, image_id=image_id)
+                file.write(separator(annotation_id) + fields)
         file.write(b"]}\n")
 
 

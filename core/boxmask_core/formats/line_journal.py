@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from boxmask_core.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _SCRATCH = (
@@ -65,9 +65,25 @@ class LineJournal:
             DatasetError: The key was added before.
             OSError: The file system refuses.
         """
-        self.require_new(key)
-        with self._as_os_errors():
-            self._lines.execute("INSERT INTO lines VALUES (?, ?)", (_sortable(key), compact_json(fields)))
+        self._insert(key, compact_json(fields))
+
+    def add_objects(self, key: str, objects: Iterable[object]) -> None:
+        """Keeps what is written of one image as several JSON objects, for `objects`.
+
+        Raises:
+            DatasetError: The key was added before.
+            OSError: The file system refuses.
+        """
+        self._insert(key, b"\n".join(map(compact_json, objects)))
+
+    def objects(self) -> Iterator[list[bytes]]:
+        """Yields the objects of each image, by key, as they were encoded: what only gets an id is not parsed.
+
+        Raises:
+            OSError: The file system refuses.
+        """
+        for line in self._sorted():
+            yield line.split(b"\n")
 
     def lines(self) -> Iterator[Any]:
         """Yields what was kept, by key.
@@ -75,17 +91,26 @@ class LineJournal:
         Raises:
             OSError: The file system refuses.
         """
-        with (
-            self._as_os_errors(),
-            closing(self._lines.execute("SELECT line FROM lines ORDER BY key")) as rows,
-        ):
-            for (line,) in rows:
-                yield json.loads(line)
+        for line in self._sorted():
+            yield json.loads(line)
 
     def discard(self) -> None:
         """Removes the part file."""
         self._lines.close()
         self._path.unlink(missing_ok=True)
+
+    def _insert(self, key: str, line: bytes) -> None:
+        self.require_new(key)
+        with self._as_os_errors():
+            self._lines.execute("INSERT INTO lines VALUES (?, ?)", (_sortable(key), line))
+
+    def _sorted(self) -> Iterator[bytes]:
+        with (
+            self._as_os_errors(),
+            closing(self._lines.execute("SELECT line FROM lines ORDER BY key")) as rows,
+        ):
+            for (line,) in rows:
+                yield line
 
     @contextmanager
     def _as_os_errors(self) -> Iterator[None]:
@@ -104,6 +129,11 @@ def _sortable(key: str) -> bytes:
 def compact_json(fields: object) -> bytes:
     """Returns JSON without white space, in ASCII."""
     return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode()
+
+
+def with_ids(encoded: bytes, **ids: int) -> bytes:
+    """Returns an encoded JSON object, which is not empty, with ids before its own fields."""
+    return compact_json(ids)[:-1] + b"," + encoded[1:]
 
 
 def separator(number: int) -> bytes:

@@ -7,6 +7,7 @@ tools other than VOC's write 0-based edges under the same tags.
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
@@ -177,4 +178,4 @@ def _image_path(folder: Path, key: str, filename: str) -> Path:
     """
     named = [(folder / key).parent / base_name(filename)] if base_name(filename) else []
     mine = [path for path in named if path.stem == PurePosixPath(key).name]
-    return first_file([*mine, *places_of_key(folder, key), *named]) or folder / f"{key}.jpg"
+    return first_file(chain(mine, places_of_key(folder, key), named)) or folder / f"{key}.jpg"
