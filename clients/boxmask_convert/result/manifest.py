@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from boxmask_convert.answers.reading import Keyed
     from boxmask_convert.plan import Plan
+    from boxmask_core.instances import Instance
 
 _FILE: Final = "manifest.json"
 
@@ -82,12 +83,18 @@ class RecordDigest:
         known += [[each.box, each.kind, each.message] for each in keyed.prepared.failures]
         if not isinstance(record, RecordError):
             # Boxes as they are asked about are in the key, but not how the dataset gave them.
-            known += [[each.id, repr(each.box), repr(each.flags)] for each in record.instances]
+            known += [_known(each) for each in record.instances]
         self._digest.update(json.dumps(known).encode() + b"\n")
 
     def hexdigest(self) -> str:
         """Returns the digest of all that was added."""
         return self._digest.hexdigest()
+
+
+def _known(instance: Instance) -> list[object]:
+    box, flags = instance.box, instance.flags
+    noted = [flags.difficult, flags.truncated, flags.occluded, flags.crowd]
+    return [instance.id, box.x0, box.y0, box.x1, box.y1, noted]
 
 
 def digest_of(records: Iterable[Keyed]) -> str:
