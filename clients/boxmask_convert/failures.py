@@ -31,7 +31,7 @@ KEPT = 50
 
 
 class FailureKind(enum.StrEnum):
-    """Why an image or a box was not converted."""
+    """Why an image or a box was not converted; `boxmask_core.checks.rules` has the same words."""
 
     BAD_ANNOTATION = "bad_annotation"
     """The image's annotation cannot be read."""
@@ -49,8 +49,16 @@ class FailureKind(enum.StrEnum):
     """The image has more bytes or pixels than the limit."""
     TOO_MANY_BOXES = "too_many_boxes"
     """The image has more boxes than the limit."""
+    NAN_BOX = "nan_box"
+    """A coordinate of one box is not a finite number."""
+    DEGENERATE_BOX = "degenerate_box"
+    """One box has no area."""
+    MALFORMED_BOX = "malformed_box"
+    """One box lacks a coordinate or its class, or is rotated."""
+    UNLISTED_CLASS = "unlisted_class"
+    """The class of one box is not among the dataset's classes."""
     INVALID_BOX = "invalid_box"
-    """One box is degenerate, or lacks a coordinate or its class."""
+    """Whoever was asked refused one box."""
     BOX_OUTSIDE_IMAGE = "box_outside_image"
     """One box lies wholly outside its image."""
     NO_USABLE_BOX = "no_usable_box"

@@ -280,7 +280,8 @@ def test_boxes_that_reach_out_are_clipped_and_bad_ones_fail_alone(tmp_path: Path
     assert [_bounds(each["mask"]) for each in done.instances()["a.jpg"]] == [(0, 0, 30, 20), (30, 8, 52, 14)]
     assert done.errors == {
         ("a", "2", "box_outside_image"),
-        *(("a", identity, "invalid_box") for identity in "3456"),
+        *(("a", identity, "degenerate_box") for identity in "34"),
+        *(("a", identity, "nan_box") for identity in "56"),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from boxmask_client import Question
 from boxmask_convert.failures import Failure, FailureKind
 from boxmask_convert.images.image_files import ImageFailedError, read_image
-from boxmask_convert.images.look import rule_of_record
+from boxmask_convert.images.look import rule_of_issue, rule_of_record
 from boxmask_convert.images.placement import parts_inside, placed
 from boxmask_core.errors import InvalidImageError
 from boxmask_core.formats.interface import RecordError
@@ -49,7 +49,10 @@ def prepare(record: ImageRecord | RecordError, settings: Settings) -> Prepared:
         kind = FailureKind(rule_of_record(record).name)
         failure = Failure(record.key, str(record.path), None, kind, record.problem)
         return Prepared(record, None, (failure,))
-    failures = [_failure(record, issue.id, FailureKind.INVALID_BOX, issue.problem) for issue in record.issues]
+    failures = [
+        _failure(record, issue.id, FailureKind(rule_of_issue(issue).name), issue.problem)
+        for issue in record.issues
+    ]
     try:
         data = read_image(record.path)
         header = read_header(data, what=str(record.path))

@@ -110,7 +110,7 @@ def test_what_is_wrong_with_one_image_or_box_is_named_and_the_rest_is_converted(
     assert main([str(data.root), "--to", "voc", str(out), *source]) == SOME_FAILED
     found = {(error["key"], error["box"], error["kind"]) for error in _errors(out)}
     assert found == {
-        ("boxes", "0", "invalid_box"),
+        ("boxes", "0", "degenerate_box"),
         ("boxes", "1", "box_outside_image"),
         ("missing", None, "missing_image"),
         ("size", None, "size_mismatch"),

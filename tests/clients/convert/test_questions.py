@@ -54,7 +54,7 @@ def test_a_box_outside_the_image_and_a_bad_box_fail_alone(record: ImageRecord) -
     prepared = prepare(replace(record, instances=(OUTSIDE, CAT), issues=(issue,)), SETTINGS)
     assert prepared.question is not None
     assert prepared.question.instances == (CAT,)
-    assert _kinds(prepared) == [("3", FailureKind.INVALID_BOX), ("7", FailureKind.BOX_OUTSIDE_IMAGE)]
+    assert _kinds(prepared) == [("3", FailureKind.MALFORMED_BOX), ("7", FailureKind.BOX_OUTSIDE_IMAGE)]
     assert "225 x 150" in prepared.failures[1].message
 
 
