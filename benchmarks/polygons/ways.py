@@ -13,6 +13,8 @@ import numpy as np
 from benchmarks.polygons.fidelity import shape_of
 from benchmarks.polygons.reading import coco_masks, yolo_masks
 from boxmask_core.formats import WRITERS
+from boxmask_core.formats.labelme_masks import read_labelme_masks
+from boxmask_core.formats.labelstudio_masks import read_labelstudio_masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 THEIR_SIDE: Final = Path(__file__).with_name("ultralytics_side.py")
 YOLO: Final = ("yolo", "yolo-split", "yolo-largest")
 COCO: Final = "coco-polygons"
+TOOLS: Final = {"labelme-polygons": read_labelme_masks, "labelstudio-polygons": read_labelstudio_masks}
+"""Formats of tools, and our readers of them, which fill rings as the tools do."""
 
 
 def full_masks(image: MaskedImage) -> Masks:
@@ -52,7 +56,7 @@ def our_ways(images: Sequence[MaskedImage], class_names: Sequence[str], out: Pat
         By format, one mask per object: bool, at the image's size.
     """
     ways: dict[str, Masks] = {}
-    for target in (*YOLO, COCO):
+    for target in (*YOLO, COCO, *TOOLS):
         folder = out / target
         folder.mkdir()
         with WRITERS[target](folder, class_names) as writer:
@@ -69,6 +73,9 @@ def our_ways(images: Sequence[MaskedImage], class_names: Sequence[str], out: Pat
                 raise ValueError(f"{target}: more rows than parts in {image.key}")
     read = coco_masks(out / COCO / "instances.json")
     ways[COCO] = [mask for image in images for mask in read[image.file_name]]
+    for target, reader in TOOLS.items():
+        by_key = {image.key: full_masks(image) for image in reader(out / target)}
+        ways[target] = [mask for image in images for mask in by_key[image.key]]
     return ways
 
 
