@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from boxmask_convert.options import (
     add_network_options,
@@ -20,18 +20,14 @@ from boxmask_core.formats import READERS, WRITERS
 from boxmask_core.formats.limits import LIMITS
 from boxmask_core.quality import UNCERTAIN
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-
-def read_settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Settings:
-    """Reads a command line; ends the command where it is wrong.
+def settings_of(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Settings:
+    """Returns what a command line asks for; ends the command where that contradicts itself.
 
     Args:
         parser: With `add_conversion_options`, and arguments ``data`` and ``out``.
-        argv: The arguments.
+        options: What it read.
     """
-    options = parser.parse_args(argv)
     check_network_options(parser, options, "grabcut_engine")
     if options.engine == "ray" and options.shard is not None:
         parser.error("--engine ray shares the work out by itself: leave out --shard")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from boxmask_convert.answers.keys import answer_keys
 from boxmask_convert.answers.reading import read_ahead
-from boxmask_convert.arguments import add_conversion_options, read_settings
+from boxmask_convert.arguments import add_conversion_options, settings_of
 from boxmask_convert.endings import told_endings
 from boxmask_convert.failures import ERRORS, SOME_FAILED
 from boxmask_convert.losses import refuse_losses
@@ -58,7 +58,8 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         BoxmaskError: Nothing could be done, or the run could not be finished.
     """
-    settings = read_settings(_parser(), argv)
+    parser = _parser()
+    settings = settings_of(parser, parser.parse_args(argv))
     refuse_losses(settings)
     plan = make_plan(settings)
     with told_endings(settings):

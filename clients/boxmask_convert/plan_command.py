@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boxmask_convert.arguments import add_conversion_options, read_settings
+from boxmask_convert.arguments import add_conversion_options, settings_of
 from boxmask_convert.plan import make_plan
 from boxmask_convert.result.stage import require_free
 from boxmask_convert.survey.dataset import Surveyor
@@ -44,8 +44,8 @@ def main(argv: Sequence[str]) -> int:
         BoxmaskError: The dataset cannot be opened, the format cannot hold it, or no server can be reached.
     """
     parser = _parser()
-    settings = read_settings(parser, argv)
     options = parser.parse_args(argv)
+    settings = settings_of(parser, options)
     if settings.out is not _SOMEWHERE:
         require_free(settings.out, overwrite=True)
     plan = make_plan(settings)

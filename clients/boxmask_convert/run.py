@@ -10,9 +10,9 @@ from boxmask_convert.answers.answering import Answering
 from boxmask_convert.answers.reading import read_ahead
 from boxmask_convert.failures import Failure
 from boxmask_convert.progress import open_progress
+from boxmask_convert.result.masks import masked_image
 from boxmask_core.errors import TooManyFailuresError
 from boxmask_core.formats.interface import RecordError
-from boxmask_core.instances import MaskedImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,6 @@ def run(work: Work, files: ResultFiles, tally: Tally) -> None:
         BoxmaskError: Nothing that comes after could be converted: the server went away, for example.
         OSError: The output cannot be written.
     """
-    root = work.plan.dataset.image_root
     for entry in followed(work, files.failures, tally, len(work.plan)):
         files.records.add(entry.keyed)
         if entry.line:
@@ -70,9 +69,8 @@ def run(work: Work, files: ResultFiles, tally: Tally) -> None:
         record, answer = entry.prepared.record, entry.outcome
         if isinstance(answer, Answer) and not isinstance(record, RecordError):
             with tally.times.measured("write"):
-                name = record.path.relative_to(root).as_posix()
-                masked = MaskedImage(record.key, name, answer.width, answer.height, answer.masks)
-                files.note_hidden(record.key, files.writer.write(masked))
+                hidden = files.writer.write(masked_image(work.plan, record, answer))
+                files.note_hidden(record.key, hidden)
 
 
 def followed(

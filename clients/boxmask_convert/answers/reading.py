@@ -1,19 +1,18 @@
-"""Images read and keyed some ahead of their turn, several at a time: disks and networks answer late."""
+"""Images read and keyed some ahead of their turn."""
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
+from boxmask_convert.images.in_turn import in_turn
 from boxmask_convert.images.questions import Prepared, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from concurrent.futures import Future
 
     from boxmask_convert.answers.keys import AnswerKeys
     from boxmask_convert.plan import Plan
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from boxmask_core.formats.interface import RecordError
     from boxmask_core.instances import ImageRecord
 
-READERS_AT_ONCE: Final = 4
 AHEAD: Final = 8
 """Images that are read before their turn; they wait in memory."""
 
@@ -65,17 +63,7 @@ def read_each(
         settings: Of the conversion.
         keys: Gives the answers' keys.
     """
-    waiting: deque[Future[Keyed]] = deque()
-    with ThreadPoolExecutor(READERS_AT_ONCE, thread_name_prefix="reading") as pool:
-        try:
-            for record in records:
-                waiting.append(pool.submit(_read, record, settings, keys))
-                if len(waiting) >= AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    return in_turn(records, partial(_read, settings=settings, keys=keys), ahead=AHEAD)
 
 
 def _read(record: ImageRecord | RecordError, settings: Settings, keys: AnswerKeys) -> Keyed:

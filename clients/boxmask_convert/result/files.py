@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from boxmask_convert.answers.journal import ANSWERS_FILE
 from boxmask_convert.failures import ERRORS, FailureLog
 from boxmask_convert.result.manifest import RecordDigest
+from boxmask_convert.result.masks import open_writer
 from boxmask_convert.result.stage import JOURNAL
-from boxmask_core.formats import WRITERS
-from boxmask_core.formats.interface import WriterOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,12 +67,10 @@ def open_result(out: Path, plan: Plan) -> Iterator[ResultFiles]:
         DatasetError: The format cannot hold the dataset.
         OSError: The file system refuses.
     """
-    settings = plan.settings
     (out / JOURNAL).mkdir()
-    options = WriterOptions(settings.overlaps, settings.void_below)
     with (
         FailureLog(out / ERRORS) as failures,
         (out / JOURNAL / ANSWERS_FILE).open("xb") as journal,
-        WRITERS[settings.target](out, plan.dataset.class_names, options) as writer,
+        open_writer(out, plan) as writer,
     ):
         yield ResultFiles(writer, failures, journal, out / HIDDEN, RecordDigest())

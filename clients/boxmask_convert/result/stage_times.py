@@ -41,7 +41,7 @@ class StageTimes:
         try:
             yield
         finally:
-            self._milliseconds[stage] += (perf_counter() - start) * 1e3
+            self.add_milliseconds(stage, (perf_counter() - start) * 1e3)
 
     def totals(self) -> dict[str, float]:
         """Returns the milliseconds of each stage."""

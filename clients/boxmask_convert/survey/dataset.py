@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from boxmask_convert.images.in_turn import in_turn
 from boxmask_convert.images.look import Look, look_at, rule_of_issue, rule_of_record
 from boxmask_convert.images.placement import parts_inside
 from boxmask_core.checks import rules
@@ -17,14 +18,12 @@ from boxmask_core.formats.scratch import FirstHolders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from concurrent.futures import Future
 
     from boxmask_convert.settings import SizeMismatch
     from boxmask_core.formats.interface import DetectionDataset
     from boxmask_core.images import ImageHeader
     from boxmask_core.instances import ImageRecord, Instance
 
-READERS_AT_ONCE: Final = 4
 AHEAD: Final = 16
 
 SIZES: Final = {"small": 32.0**2, "medium": 96.0**2, "large": float("inf")}
@@ -147,17 +146,8 @@ class Surveyor:
         }
 
     def _looks(self) -> Iterator[Look]:
-        waiting: deque[Future[Look]] = deque()
-        with ThreadPoolExecutor(READERS_AT_ONCE, thread_name_prefix="survey") as pool:
-            try:
-                for record in islice(self._dataset, self._count):
-                    waiting.append(pool.submit(look_at, record, self._size_mismatch))
-                    if len(waiting) >= AHEAD:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        look = partial(look_at, size_mismatch=self._size_mismatch)
+        return in_turn(islice(self._dataset, self._count), look, ahead=AHEAD)
 
     def _add(self, look: Look) -> bool:
         """Counts one record; says whether a conversion writes it."""

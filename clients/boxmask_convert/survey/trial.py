@@ -14,11 +14,10 @@ from boxmask_convert.answers.journal import journal_line
 from boxmask_convert.answers.journal_fields import answer_fields
 from boxmask_convert.images.questions import prepare
 from boxmask_convert.opening import open_labeler
+from boxmask_convert.result.masks import masked_image, open_writer
 from boxmask_convert.survey.estimate import Estimate, estimate_whole
 from boxmask_core.errors import BoxmaskError, DatasetError
-from boxmask_core.formats import WRITERS
-from boxmask_core.formats.interface import RecordError, WriterOptions
-from boxmask_core.instances import MaskedImage
+from boxmask_core.formats.interface import RecordError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -182,16 +181,13 @@ def _asked(
 
 def _bytes_of(plan: Plan, folder: Path, answers: Sequence[tuple[ImageRecord, Answer]]) -> int:
     """Writes some answers into a folder; returns the bytes of its files."""
-    settings = plan.settings
-    options = WriterOptions(settings.overlaps, settings.void_below)
     folder.mkdir()
     try:
-        with WRITERS[settings.target](folder, plan.dataset.class_names, options) as writer:
+        with open_writer(folder, plan) as writer:
             for record, answer in answers:
-                name = record.path.relative_to(plan.dataset.image_root).as_posix()
-                writer.write(MaskedImage(record.key, name, answer.width, answer.height, answer.masks))
+                writer.write(masked_image(plan, record, answer))
     except DatasetError as error:
-        raise DatasetError(settings.out, error.problem) from error
+        raise DatasetError(plan.settings.out, error.problem) from error
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 

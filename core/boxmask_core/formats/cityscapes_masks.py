@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from boxmask_core.formats.interface import WriterOptions
-    from boxmask_core.instances import MaskedImage
+    from boxmask_core.instances import LabelMaps, MaskedImage
 
 FOLDER = "gtFine"
 UNNUMBERED_INSTANCES = "instances beyond 1000 of a class"
@@ -54,24 +54,12 @@ class CityscapesWriter(LabelMapWriter):
             instead="VOC, whose objects and classes are maps of their own, or COCO",
         )
 
-    def write(self, image: MaskedImage) -> tuple[str, ...]:
-        """Writes both maps of one image.
-
-        Returns:
-            The ids of instances that lose every pixel to overlaps.
-
-        Raises:
-            DatasetError: A class is not among the dataset's class names.
-            InvalidMaskError: There are more than 65534 instances.
-            OSError: The file system refuses.
-        """
-        maps, hidden = self.composed(image)
+    def _save(self, image: MaskedImage, maps: LabelMaps) -> None:
         ids = np.full(void_of(maps.objects) + 1, VOID, dtype=np.uint16)
         ids[: len(image.masks) + 1] = [0, *self._instance_ids(image)]
         for name, labels in (("labelIds", maps.classes), ("instanceIds", ids[maps.objects])):
             place = self._out / FOLDER / f"{image.key}_gtFine_{name}.png"
             write_bytes_atomically(place, grey_png(labels), sync=False)
-        return hidden
 
     def close(self) -> None:
         """Writes ``class_names.txt``."""

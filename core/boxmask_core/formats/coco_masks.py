@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
-from boxmask_core.atomic import open_atomically
 from boxmask_core.errors import DatasetError
 from boxmask_core.formats.closing import BRIDGED_HOLES
 from boxmask_core.formats.cvat_rle import pixels_of_runs
 from boxmask_core.formats.edge_rings import edge_polygons, filled_rings
 from boxmask_core.formats.interface import PLAIN
 from boxmask_core.formats.kept_masks import MASK_ERRORS, checked_size, mask_bounds, read_flags, restored_mask
-from boxmask_core.formats.line_journal import LineJournal, compact_json, separator, with_ids
-from boxmask_core.formats.whole_masks import WholeMaskWriter
+from boxmask_core.formats.line_journal import compact_json, separator, with_ids
+from boxmask_core.formats.one_file import OneFileWriter
 from boxmask_core.rle import decode_rle, encode_rle
 
 if TYPE_CHECKING:
@@ -39,11 +38,10 @@ INSTANCES = "instances.json"
 _KEPT = ("source_id", "quality", "fallback")
 
 
-class CocoMaskWriter(WholeMaskWriter):
+class CocoMaskWriter(OneFileWriter):
     """Writes ``instances.json``: one file, complete or absent, the same whatever the order of the images.
 
-    While it runs, one line per image goes to a hidden part file, so memory does not grow with the masks;
-    `close` sorts them by key and numbers images and annotations from 1.
+    Images and annotations are numbered from 1, by key.
 
     Args:
         out: The folder to write to.
@@ -66,11 +64,9 @@ class CocoMaskWriter(WholeMaskWriter):
         *,
         shapes: Literal["rle", "polygons"] = "rle",
     ) -> None:
-        super().__init__(out, class_names, options)
+        super().__init__(out, class_names, options, INSTANCES)
         self._shapes = shapes
-        self._path = out / INSTANCES
         self._categories = {name: index for index, name in enumerate(class_names, start=1)}
-        self._journal = LineJournal(out, INSTANCES)
 
     def write(self, image: MaskedImage) -> tuple[()]:
         """Keeps the masks of one image.
@@ -83,16 +79,6 @@ class CocoMaskWriter(WholeMaskWriter):
         fields = {"file_name": image.file_name, "width": image.width, "height": image.height}
         self._journal.add_objects(image.key, [fields, *annotations])
         return ()
-
-    def close(self) -> None:
-        """Assembles ``instances.json`` and removes the part file."""
-        with open_atomically(self._path) as file:
-            self._assemble(file)
-        self.discard()
-
-    def discard(self) -> None:
-        """Removes the part file."""
-        self._journal.discard()
 
     def _annotation(self, mask: InstanceMask, image: MaskedImage) -> dict[str, Any]:
         instance, proposal = mask.instance, mask.proposal

@@ -8,10 +8,9 @@ task whose labels declare them keeps them, and any other passes over them.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
-from boxmask_core.atomic import open_atomically
 from boxmask_core.errors import DatasetError
 from boxmask_core.formats.annotated_boxes import truth
 from boxmask_core.formats.cvat import ANNOTATIONS, attributes, children, declared_size
@@ -27,8 +26,7 @@ from boxmask_core.formats.kept_masks import (
     restored_mask,
 )
 from boxmask_core.formats.keys import key_of
-from boxmask_core.formats.line_journal import LineJournal
-from boxmask_core.formats.whole_masks import WholeMaskWriter
+from boxmask_core.formats.one_file import OneFileWriter
 from boxmask_core.instances import Flags, MaskedImage
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold, escaped or not."""
 
 
-class CvatMaskWriter(WholeMaskWriter):
+class CvatMaskWriter(OneFileWriter):
     """Writes ``annotations.xml``: one file, complete or absent, the same whatever the order of the images.
 
     Args:
@@ -60,9 +58,7 @@ class CvatMaskWriter(WholeMaskWriter):
     """
 
     def __init__(self, out: Path, class_names: Sequence[str], options: WriterOptions = PLAIN) -> None:
-        super().__init__(out, class_names, options)
-        self._path = out / ANNOTATIONS
-        self._journal = LineJournal(out, ANNOTATIONS)
+        super().__init__(out, class_names, options, ANNOTATIONS)
 
     def write(self, image: MaskedImage) -> tuple[()]:
         """Keeps the masks of one image.
@@ -78,19 +74,12 @@ class CvatMaskWriter(WholeMaskWriter):
         self._journal.add(image.key, {"image": head, "masks": masks})
         return ()
 
-    def close(self) -> None:
-        """Assembles ``annotations.xml`` and removes the part file."""
-        with open_atomically(self._path) as file:
-            file.write(b'<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
-            file.write(_meta(self._class_names).encode())
-            for number, line in enumerate(self._journal.lines()):
-                file.write(_image(number, line).encode())
-            file.write(b"</annotations>\n")
-        self.discard()
-
-    def discard(self) -> None:
-        """Removes the part file."""
-        self._journal.discard()
+    def _assemble(self, file: BinaryIO) -> None:
+        file.write(b'<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
+        file.write(_meta(self._class_names).encode())
+        for number, line in enumerate(self._journal.lines()):
+            file.write(_image(number, line).encode())
+        file.write(b"</annotations>\n")
 
 
 def read_cvat_masks(path: Path) -> Iterator[MaskedImage]:

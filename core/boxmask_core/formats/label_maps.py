@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from boxmask_core.compositing import compose
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from boxmask_core.instances import LabelMaps, MaskedImage
 
 
-class LabelMapWriter(ClosingWriter):
+class LabelMapWriter(ClosingWriter, ABC):
     """Writes label maps.
 
     Args:
@@ -54,16 +55,26 @@ class LabelMapWriter(ClosingWriter):
         self._options = options
         self._indices = {name: index for index, name in enumerate(class_names, start=1)}
 
-    def composed(self, image: MaskedImage) -> tuple[LabelMaps, tuple[str, ...]]:
-        """Returns the maps of one image and the ids of the instances that they hide, and counts their losses.
+    def write(self, image: MaskedImage) -> tuple[str, ...]:
+        """Writes the maps of one image, and counts what they lose.
+
+        Returns:
+            The ids of instances that lose every pixel to overlaps.
 
         Raises:
-            DatasetError: A class is not among the dataset's class names.
-            InvalidMaskError: There are more instances than a map holds.
+            DatasetError: A class is not among the dataset's class names, or the format takes an image once
+                and this one was written before.
+            InvalidMaskError: There are more than 65534 instances.
+            OSError: The file system refuses.
         """
         require_known_classes(image, self._indices)
         overlaps, void_below = self._options.overlaps, self._options.void_below
         maps = compose(image.width, image.height, image.masks, self._indices, overlaps, void_below)
         losses = flat_losses(image, maps.objects, void_below)
         self.count(losses.counts)
-        return maps, losses.hidden
+        self._save(image, maps)
+        return losses.hidden
+
+    @abstractmethod
+    def _save(self, image: MaskedImage, maps: LabelMaps) -> None:
+        """Writes the files of one image."""

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from boxmask_core.atomic import open_atomically
 from boxmask_core.errors import DatasetError
 from boxmask_core.formats.brush_rle import decode_brush, encode_brush
 from boxmask_core.formats.closing import BRIDGED_HOLES, BRIDGED_PARTS
@@ -33,8 +32,8 @@ from boxmask_core.formats.kept_masks import (
     restored_mask,
 )
 from boxmask_core.formats.keys import key_of
-from boxmask_core.formats.line_journal import LineJournal, compact_json, separator
-from boxmask_core.formats.whole_masks import WholeMaskWriter
+from boxmask_core.formats.line_journal import separator
+from boxmask_core.formats.one_file import OneFileWriter
 from boxmask_core.images import DECODER_ERRORS
 from boxmask_core.instances import MaskedImage
 from boxmask_core.palette import png_bytes
@@ -54,7 +53,7 @@ _LOCAL = "/data/local-files/?d="
 _PNG = "data:image/png;base64,"
 
 
-class LabelStudioMaskWriter(WholeMaskWriter):
+class LabelStudioMaskWriter(OneFileWriter):
     """Writes ``tasks.json``: one file, complete or absent, the same whatever the order of the images.
 
     Args:
@@ -78,10 +77,8 @@ class LabelStudioMaskWriter(WholeMaskWriter):
         *,
         shapes: Literal["brush", "bitmask", "polygon"] = "brush",
     ) -> None:
-        super().__init__(out, class_names, options)
-        self._path = out / TASKS
+        super().__init__(out, class_names, options, TASKS)
         self._shapes = shapes
-        self._journal = LineJournal(out, TASKS)
 
     def write(self, image: MaskedImage) -> tuple[()]:
         """Keeps the masks of one image.
@@ -102,18 +99,11 @@ class LabelStudioMaskWriter(WholeMaskWriter):
         self._journal.add(image.key, {**task, "meta": size, "predictions": [prediction]})
         return ()
 
-    def close(self) -> None:
-        """Assembles ``tasks.json`` and removes the part file."""
-        with open_atomically(self._path) as file:
-            file.write(b"[")
-            for number, task in enumerate(self._journal.lines(), start=1):
-                file.write(separator(number) + compact_json(task))
-            file.write(b"]\n")
-        self.discard()
-
-    def discard(self) -> None:
-        """Removes the part file."""
-        self._journal.discard()
+    def _assemble(self, file: BinaryIO) -> None:
+        file.write(b"[")
+        for number, (task,) in enumerate(self._journal.objects(), start=1):
+            file.write(separator(number) + task)
+        file.write(b"]\n")
 
     def _result(self, index: int, mask: InstanceMask, image: MaskedImage) -> dict[str, Any]:
         kind = f"{self._shapes}labels"

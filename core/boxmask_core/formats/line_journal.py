@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from boxmask_core.errors import DatasetError
+from boxmask_core.formats.scratch import text_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,7 +55,7 @@ class LineJournal:
             DatasetError: Its key was added before.
         """
         with self._as_os_errors():
-            found = self._lines.execute("SELECT 1 FROM lines WHERE key = ?", (_sortable(key),)).fetchone()
+            found = self._lines.execute("SELECT 1 FROM lines WHERE key = ?", (text_bytes(key),)).fetchone()
         if found is not None:
             raise DatasetError(key, "was written twice; keys must be unique")
 
@@ -102,7 +103,7 @@ class LineJournal:
     def _insert(self, key: str, line: bytes) -> None:
         self.require_new(key)
         with self._as_os_errors():
-            self._lines.execute("INSERT INTO lines VALUES (?, ?)", (_sortable(key), line))
+            self._lines.execute("INSERT INTO lines VALUES (?, ?)", (text_bytes(key), line))
 
     def _sorted(self) -> Iterator[bytes]:
         with (
@@ -119,11 +120,6 @@ class LineJournal:
             yield
         except sqlite3.OperationalError as error:
             raise OSError(f"{self._path} cannot be written or read: {error}") from error
-
-
-def _sortable(key: str) -> bytes:
-    """Returns bytes that sort as Python sorts the keys, by code points; lone surrogates are let through."""
-    return key.encode("utf-8", "surrogatepass")
 
 
 def compact_json(fields: object) -> bytes:

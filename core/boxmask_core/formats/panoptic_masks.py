@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from boxmask_core.formats.interface import WriterOptions
-    from boxmask_core.instances import MaskedImage
+    from boxmask_core.instances import LabelMaps, MaskedImage
     from boxmask_core.palette import LabelArray
 
 PANOPTIC = "panoptic.json"
@@ -53,19 +53,8 @@ class PanopticWriter(LabelMapWriter):
         super().__init__(out, class_names, options, most=MAX_16_BIT, holder="panoptic maps")
         self._journal = LineJournal(out, PANOPTIC)
 
-    def write(self, image: MaskedImage) -> tuple[str, ...]:
-        """Writes the PNG of one image and keeps its segments.
-
-        Returns:
-            The ids of instances that lose every pixel to overlaps.
-
-        Raises:
-            DatasetError: A class is not among the dataset's class names, or the key was written before.
-            InvalidMaskError: There are more than 65534 instances.
-            OSError: The file system refuses.
-        """
+    def _save(self, image: MaskedImage, maps: LabelMaps) -> None:
         self._journal.require_new(image.key)
-        maps, hidden = self.composed(image)
         segments = maps.objects
         segments[segments == void_of(segments)] = 0
         write_bytes_atomically(self._out / FOLDER / f"{image.key}.png", _png(segments), sync=False)
@@ -74,7 +63,6 @@ class PanopticWriter(LabelMapWriter):
             self._info(identity, image, segments) for identity in np.unique(segments).tolist() if identity
         ]
         self._journal.add(image.key, {"image": fields, "png": f"{image.key}.png", "segments": infos})
-        return hidden
 
     def close(self) -> None:
         """Assembles ``panoptic.json`` and removes the part file."""

@@ -9,9 +9,8 @@ names.
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from boxmask_core.atomic import open_atomically
 from boxmask_core.errors import DatasetError
 from boxmask_core.formats.interface import PLAIN
 from boxmask_core.formats.kept_masks import (
@@ -25,9 +24,8 @@ from boxmask_core.formats.kept_masks import (
     restored_mask,
 )
 from boxmask_core.formats.keys import key_of
-from boxmask_core.formats.line_journal import LineJournal
+from boxmask_core.formats.one_file import OneFileWriter
 from boxmask_core.formats.parquet_files import import_pyarrow, parquet_rows
-from boxmask_core.formats.whole_masks import WholeMaskWriter
 from boxmask_core.instances import MaskedImage
 from boxmask_core.rle import decode_rle, encode_rle
 
@@ -43,7 +41,7 @@ _ROWS_AT_ONCE = 1024  # what a file says of each such group stays in memory unti
 _FLAGS = ("difficult", "truncated", "occluded", "crowd")
 
 
-class ParquetMaskWriter(WholeMaskWriter):
+class ParquetMaskWriter(OneFileWriter):
     """Writes ``metadata.parquet``: one file, complete or absent, the same whatever the order of the images.
 
     Args:
@@ -58,10 +56,8 @@ class ParquetMaskWriter(WholeMaskWriter):
     """
 
     def __init__(self, out: Path, class_names: Sequence[str], options: WriterOptions = PLAIN) -> None:
-        super().__init__(out, class_names, options)
         self._arrow, self._parquet = import_pyarrow("writing Parquet")
-        self._path = out / METADATA
-        self._journal = LineJournal(out, METADATA)
+        super().__init__(out, class_names, options, METADATA)
 
     def write(self, image: MaskedImage) -> tuple[()]:
         """Keeps the masks of one image.
@@ -77,18 +73,12 @@ class ParquetMaskWriter(WholeMaskWriter):
         self._journal.add(image.key, {**head, "objects": columns})
         return ()
 
-    def close(self) -> None:
-        """Assembles ``metadata.parquet`` and removes the part file."""
+    def _assemble(self, file: BinaryIO) -> None:
         schema = self._schema()
         lines = self._journal.lines()
-        with open_atomically(self._path) as file, self._parquet.ParquetWriter(file, schema) as writer:
+        with self._parquet.ParquetWriter(file, schema) as writer:
             while rows := list(islice(lines, _ROWS_AT_ONCE)):
                 writer.write_table(self._arrow.Table.from_pylist(rows, schema=schema))
-        self.discard()
-
-    def discard(self) -> None:
-        """Removes the part file."""
-        self._journal.discard()
 
     def _columns(self) -> dict[str, Any]:
         arrow = self._arrow

@@ -40,13 +40,13 @@ class FirstHolders:
 
     def of(self, name: str) -> str | None:
         """Returns who has the name, or None."""
-        row = self._database.execute("SELECT who FROM holder WHERE name = ?", (_bytes(name),)).fetchone()
+        row = self._database.execute("SELECT who FROM holder WHERE name = ?", (text_bytes(name),)).fetchone()
         return None if row is None else _text(row[0])
 
     def claim(self, name: str, who: str) -> str | None:
         """Gives the name to ``who`` where nobody has it; returns who had it before, or None."""
         insert = "INSERT OR IGNORE INTO holder VALUES (?, ?)"
-        is_new = self._database.execute(insert, (_bytes(name), _bytes(who))).rowcount == 1
+        is_new = self._database.execute(insert, (text_bytes(name), text_bytes(who))).rowcount == 1
         return None if is_new else self.of(name)
 
     def __enter__(self) -> FirstHolders:
@@ -67,8 +67,12 @@ def once_each(texts: Iterable[str]) -> Iterator[str]:
         yield from (text for text in texts if seen.claim(text, "") is None)
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")  # file names need not be UTF-8, nor JSON strings Unicode
+def text_bytes(text: str) -> bytes:
+    """Returns bytes that sort as Python sorts texts, by code points; lone surrogates are let through.
+
+    File names need not be UTF-8, nor JSON strings Unicode.
+    """
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _text(data: bytes) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from boxmask_core.formats.interface import WriterOptions
-    from boxmask_core.instances import MaskedImage
+    from boxmask_core.instances import LabelMaps, MaskedImage
 
 MERGED_INSTANCES = "instances that become part of their class"
 _HEADER = "# Masks made from boxes by boxmask. The images belong beside masks, in a folder images.\n"
@@ -50,22 +50,10 @@ class SemanticWriter(LabelMapWriter):
             instead="VOC, whose maps may have 16, or COCO",
         )
 
-    def write(self, image: MaskedImage) -> tuple[str, ...]:
-        """Writes the class map of one image.
-
-        Returns:
-            The ids of instances that lose every pixel to overlaps.
-
-        Raises:
-            DatasetError: A class is not among the dataset's class names.
-            InvalidMaskError: There are more than 65534 instances.
-            OSError: The file system refuses.
-        """
-        maps, hidden = self.composed(image)
+    def _save(self, image: MaskedImage, maps: LabelMaps) -> None:
         self.count({MERGED_INSTANCES: len(image.masks)})
         place = self._out / "masks" / f"{image.key}.png"
         write_bytes_atomically(place, grey_png(maps.classes), sync=False)
-        return hidden
 
     def close(self) -> None:
         """Writes ``data.yaml``."""

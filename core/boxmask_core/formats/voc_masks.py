@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from boxmask_core.formats.interface import WriterOptions
-    from boxmask_core.instances import MaskedImage
+    from boxmask_core.instances import LabelMaps, MaskedImage
 
 _DEEP = "16-bit greyscale PNG without a palette, in which 65535 is void"
 
@@ -53,23 +53,11 @@ class VocMaskWriter(LabelMapWriter):
             )
         return tuple(found)
 
-    def write(self, image: MaskedImage) -> tuple[str, ...]:
-        """Writes the class map and the object map of one image.
-
-        Returns:
-            The ids of instances that lose every pixel to overlaps.
-
-        Raises:
-            DatasetError: A class is not among the dataset's class names.
-            InvalidMaskError: There are more than 65534 instances.
-            OSError: The file system refuses.
-        """
-        maps, hidden = self.composed(image)
+    def _save(self, image: MaskedImage, maps: LabelMaps) -> None:
         for folder, labels in (("SegmentationClass", maps.classes), ("SegmentationObject", maps.objects)):
             place = self._out / folder / f"{image.key}.png"
             write_bytes_atomically(place, encode_label_map(labels), sync=False)
         self._deep_object_maps += maps.objects.dtype.itemsize > 1
-        return hidden
 
     def close(self) -> None:
         """Writes ``class_names.txt``."""
