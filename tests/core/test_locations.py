@@ -68,7 +68,7 @@ def test_it_survives_a_journey_to_another_process() -> None:
 def test_it_cannot_be_taken_for_a_path_of_this_machine() -> None:
     with (
         pytest.raises(TypeError, match="s3://bucket/a is no path of this machine"),
-        open(  # noqa: PTH123
+        open(  # noqa: PTH123 - the very call that is refused
             location("s3://bucket/a")
         ),
     ):

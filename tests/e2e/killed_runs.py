@@ -16,8 +16,8 @@ from pathlib import Path
 from boxmask_convert.command import main
 from boxmask_convert.result.stage import hidden_folder
 from boxmask_core.grabcut import refine_proposal  # noqa: F401 - loaded once
-from boxmask_server.networks.cfs_engine import CfsEngine  # noqa: F401
-from boxmask_server.work.labeler import PseudoLabeler  # noqa: F401
+from boxmask_server.networks.cfs_engine import CfsEngine  # noqa: F401 - likewise
+from boxmask_server.work.labeler import PseudoLabeler  # noqa: F401 - likewise
 
 
 def lines(out: Path) -> int:

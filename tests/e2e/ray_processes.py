@@ -91,7 +91,7 @@ def listening(process: int) -> set[str]:
     sockets = set()
     for child in {process, *descendants(process)}:
         try:
-            links = [os.readlink(link) for link in Path(f"/proc/{child}/fd").iterdir()]  # noqa: PTH115
+            links = [os.readlink(link) for link in Path(f"/proc/{child}/fd").iterdir()]  # noqa: PTH115 - no file
         except OSError:
             continue  # it is gone
         sockets |= {link[8:-1] for link in links if link.startswith("socket:[")}

@@ -97,7 +97,7 @@ def ray_cluster() -> Iterator[Sequence[Mapping[str, float]]]:
     if current_thread() is main_thread():
         signal.signal(signal.SIGTERM, ended)  # Ray's own handler would let the process abort
     try:
-        yield [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        yield [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]  # Ray leaves it untyped
     finally:
         ray.shutdown()
 

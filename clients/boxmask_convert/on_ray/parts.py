@@ -104,7 +104,7 @@ class Parts(Datasource):
         self,
         parallelism: int,  # noqa: ARG002 - a dataset is read from its beginning to its end
         per_task_row_limit: int | None = None,
-        data_context: DataContext | None = None,  # noqa: ARG002
+        data_context: DataContext | None = None,  # noqa: ARG002 - nor by any context
     ) -> list[ReadTask]:
         """Returns the one task that reads the dataset."""
         metadata = BlockMetadata(num_rows=self._parts, size_bytes=None, exec_stats=None)

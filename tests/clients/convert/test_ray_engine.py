@@ -66,7 +66,7 @@ def plan(settings: Settings) -> Plan:
 def test_workers_are_as_many_as_the_machines_have_room_for(
     machines: list[Mapping[str, float]], changes: dict[str, object], expected: Pool, tmp_path: Path
 ) -> None:
-    settings = replace(Settings(tmp_path, tmp_path, "coco"), **changes)  # type: ignore[arg-type]
+    settings = replace(Settings(tmp_path, tmp_path, "coco"), **changes)  # type: ignore[arg-type]  # a field may be anything
     assert pool_of(machines, settings) == expected
 
 
@@ -174,7 +174,7 @@ class TestWorker:
         from boxmask_convert.on_ray.worker import RayWorker
 
         numbers = np.array(sorted(int(key[:16], 16) for key in known), dtype=np.uint64)
-        return RayWorker(settings, answer_keys(settings), numbers, boxmask)  # type: ignore[arg-type]
+        return RayWorker(settings, answer_keys(settings), numbers, boxmask)  # type: ignore[arg-type]  # an array in place of its reference
 
     @staticmethod
     def _rows(settings: Settings) -> list[dict[str, bytes]]:
@@ -213,7 +213,7 @@ class TestWorker:
         assert told.problem.endswith("and the command runs 0.0.1; install the same on both")
         with_network = replace(settings, method="cfs", bundle=bundle.root)
         keys = replace(answer_keys(with_network), model_digest="sha256:another")
-        worker = RayWorker(with_network, keys, np.empty(0, np.uint64), version("boxmask"))  # type: ignore[arg-type]
+        worker = RayWorker(with_network, keys, np.empty(0, np.uint64), version("boxmask"))  # type: ignore[arg-type]  # likewise
         assert "holds another network" in PartTold.from_row(worker(row)).problem
 
     def test_a_bundle_that_only_the_command_has_is_named(self, settings: Settings, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ class TestWorker:
         here = replace(settings, method="cfs", bundle=write_tiny_bundle(tmp_path / "here"))
         there = replace(here, bundle=tmp_path / "there")
         known = np.empty(0, np.uint64)
-        worker = RayWorker(there, answer_keys(here), known, version("boxmask"))  # type: ignore[arg-type]
+        worker = RayWorker(there, answer_keys(here), known, version("boxmask"))  # type: ignore[arg-type]  # likewise
         (row, _) = self._rows(settings)
         told = PartTold.from_row(worker(row))
         assert str(tmp_path / "there") in told.problem
